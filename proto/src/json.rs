@@ -4,7 +4,7 @@
 //! written reads back equal; empty values are left out.
 
 use jiff::Timestamp;
-use jiff::fmt::temporal::{DateTimeParser, PiecesOffset};
+use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,9 @@ pub enum JsonError {
         problem: &'static str,
     },
     /// A time that is not RFC 3339.
-    #[error("field {field} is not an RFC 3339 time with an offset, such as 2026-03-02T09:15:00+08:00")]
+    #[error(
+        "field {field} is not an RFC 3339 time with an offset, such as 2026-03-02T09:15:00+08:00"
+    )]
     Time {
         /// The field.
         field: &'static str,
@@ -115,11 +117,7 @@ pub fn parse_rfc3339(text: &str, field: &'static str) -> Result<(i64, i32), Json
     let pieces = DateTimeParser::new()
         .parse_pieces(text)
         .map_err(|_| bad())?;
-    let offset = match pieces.offset().ok_or_else(bad)? {
-        PiecesOffset::Zulu => Offset::UTC,
-        PiecesOffset::Numeric(offset) => offset,
-        _ => return Err(bad()),
-    };
+    let offset = pieces.offset().ok_or_else(bad)?.to_numeric_offset();
     let time = pieces.time().ok_or_else(bad)?;
     let at = offset
         .to_timestamp(pieces.date().to_datetime(time))
@@ -680,14 +678,25 @@ mod tests {
     #[test]
     fn bad_lines_say_what_is_wrong_without_repeating_content() {
         for (line, expected) in [
-            (r#"{"at":"2026-03-02T09:15:00+08:00","secret":1}"#, "does not belong"),
-            (r#"{"at":"2026-03-02 09:15","state":{"kind":"boot"}}"#, "RFC 3339"),
+            (
+                r#"{"at":"2026-03-02T09:15:00+08:00","secret":1}"#,
+                "does not belong",
+            ),
+            (
+                r#"{"at":"2026-03-02 09:15","state":{"kind":"boot"}}"#,
+                "RFC 3339",
+            ),
             (r#"{"at":"2026-03-02T09:15:00Z"}"#, "exactly one of"),
-            (r#"{"at":"2026-03-02T09:15:00Z","state":{"kind":"boot"},"contacts":{}}"#, "exactly one of"),
+            (
+                r#"{"at":"2026-03-02T09:15:00Z","state":{"kind":"boot"},"contacts":{}}"#,
+                "exactly one of",
+            ),
             ("{", "broken JSON"),
             (r#"{"package":"x"}"#, "missing"),
         ] {
-            let error = signal_from_line(line).expect_err("must be refused").to_string();
+            let error = signal_from_line(line)
+                .expect_err("must be refused")
+                .to_string();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("secret"), "{error}");
         }

@@ -9,10 +9,10 @@ use flate2::read::DeflateDecoder;
 use prost::Message;
 use prost::bytes::Bytes;
 
+use crate::RECORD_VERSION;
 use crate::chain::{self, Link, Place};
 use crate::limits;
 use crate::pb::{self, Category};
-use crate::RECORD_VERSION;
 
 /// Why a batch can't be looked at. The session answers with `InvalidArgument` and ends.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -109,8 +109,7 @@ impl Record {
 pub fn deflate(epoch: u64, frames: Vec<pb::RecordFrame>) -> pb::Batch {
     use std::io::Write;
     let bytes = pb::RecordFrames { records: frames }.encode_to_vec();
-    let mut encoder =
-        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(&bytes).expect("writing to memory");
     pb::Batch {
         epoch,
@@ -164,7 +163,11 @@ fn record(frame: pb::RecordFrame) -> Result<Record, WireError> {
     if first_seq == 0 {
         return Err(header("seqs begin at 1"));
     }
-    if frame.count == 0 || first_seq.checked_add(u64::from(frame.count)).is_none_or(|end| end > i64::MAX as u64) {
+    if frame.count == 0
+        || first_seq
+            .checked_add(u64::from(frame.count))
+            .is_none_or(|end| end > i64::MAX as u64)
+    {
         return Err(header("count is at least 1 and seqs fit 63 bits"));
     }
     let category =
@@ -220,8 +223,14 @@ fn events(body: &[u8], category: Category, count: u32) -> Content {
         if activity.text.len() > limits::TEXT_BYTES
             || activity.members.len() > limits::MEMBERS
             || short.iter().any(|text| text.len() > limits::NAME_BYTES)
-            || activity.members.iter().any(|text| text.len() > limits::NAME_BYTES)
-            || activity.conversation.as_ref().is_some_and(|it| it.title.len() > limits::NAME_BYTES)
+            || activity
+                .members
+                .iter()
+                .any(|text| text.len() > limits::NAME_BYTES)
+            || activity
+                .conversation
+                .as_ref()
+                .is_some_and(|it| it.title.len() > limits::NAME_BYTES)
         {
             return Content::Malformed("a field is too long");
         }
@@ -316,23 +325,43 @@ mod tests {
         assert!(matches!(records(&hole), Err(WireError::Header { .. })));
         let mut zero = frame(1, &["a"]);
         zero.count = 0;
-        assert!(matches!(records(&deflate(1, vec![zero])), Err(WireError::Header { .. })));
+        assert!(matches!(
+            records(&deflate(1, vec![zero])),
+            Err(WireError::Header { .. })
+        ));
         let mut many = frame(1, &["a"]);
         many.count = 26;
-        assert!(matches!(records(&deflate(1, vec![many])), Err(WireError::Header { .. })));
+        assert!(matches!(
+            records(&deflate(1, vec![many])),
+            Err(WireError::Header { .. })
+        ));
         assert_eq!(records(&deflate(1, vec![])), Err(WireError::Count));
     }
 
     #[test]
     fn a_body_that_contradicts_its_header_is_malformed_not_fatal() {
         let mut other_day = frame(1, &["a"]);
-        other_day.body = pb::Events { version: 1, account: "work".into(), day: 2, activities: vec![pb::Activity { at_ms: 5, kind: pb::Kind::Message.into(), ..Default::default() }] }
-            .encode_to_vec()
-            .into();
+        other_day.body = pb::Events {
+            version: 1,
+            account: "work".into(),
+            day: 2,
+            activities: vec![pb::Activity {
+                at_ms: 5,
+                kind: pb::Kind::Message.into(),
+                ..Default::default()
+            }],
+        }
+        .encode_to_vec()
+        .into();
         let mut garbage = frame(2, &["a"]);
         garbage.body = vec![0xff; 40].into();
         let mut newer = frame(3, &["a"]);
-        newer.body = pb::Events { version: 9, ..Default::default() }.encode_to_vec().into();
+        newer.body = pb::Events {
+            version: 9,
+            ..Default::default()
+        }
+        .encode_to_vec()
+        .into();
         let read = records(&deflate(1, vec![other_day, garbage, newer])).expect("headers are fine");
         assert!(matches!(read[0].content, Content::Malformed(_)));
         assert!(matches!(read[1].content, Content::Malformed(_)));

@@ -3,12 +3,14 @@
 //! Invariants: each name maps to one value and back; every kind belongs to exactly one category.
 
 use crate::pb::{
-    Category, Confidence, Decision, Direction, GapReason, HoldReason, Kind, RefusalReason, SignedKind,
-    Source,
+    Category, Confidence, Decision, Direction, GapReason, HoldReason, Kind, RefusalReason,
+    SignedKind, Source,
 };
 
 /// An enum of the vocabulary: its values and their names are those of the protobuf files.
-pub trait Named: Sized + Copy + Into<&'static str> + std::str::FromStr + strum::VariantArray {
+pub trait Named:
+    Sized + Copy + Into<&'static str> + std::str::FromStr + strum::VariantArray
+{
     /// The name used in JSON, YAML and the console, such as `message_recalled`.
     fn name(self) -> &'static str {
         self.into()
@@ -122,7 +124,10 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_name_and_a_category() {
-        for &kind in Kind::VARIANTS.iter().filter(|kind| **kind != Kind::Unspecified) {
+        for &kind in Kind::VARIANTS
+            .iter()
+            .filter(|kind| **kind != Kind::Unspecified)
+        {
             assert_eq!(Kind::from_name(kind.name()), Some(kind));
             assert_ne!(kind.category(), Category::Control, "{}", kind.name());
         }
