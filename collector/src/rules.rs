@@ -1,1 +1,6 @@
 //! Not written yet.
+
+/// Rules that do not load.
+#[derive(Debug, thiserror::Error)]
+#[error("rules")]
+pub struct RulesError;
