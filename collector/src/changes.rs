@@ -98,12 +98,7 @@ impl Changes {
     /// Polls the table for what other collectors wrote, until `stop`.
     ///
     /// `now_ms` is read each round. A change of this process is announced a second time here; hearers are idempotent.
-    pub async fn poll(
-        &self,
-        db: &Db,
-        now_ms: impl Fn() -> i64,
-        stop: CancellationToken,
-    ) {
+    pub async fn poll(&self, db: &Db, now_ms: impl Fn() -> i64, stop: CancellationToken) {
         let mut seen: HashMap<i64, i64> = HashMap::new();
         let mut since = now_ms();
         loop {

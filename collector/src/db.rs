@@ -43,11 +43,8 @@ pub struct Db {
 /// A transaction on the writing pool.
 pub type Tx = Transaction<'static, Any>;
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(
-    1,
-    "first",
-    include_str!("../migrations/0001_first.sql"),
-)];
+const MIGRATIONS: &[(i64, &str, &str)] =
+    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
 
 impl Db {
     /// Connects and brings the schema up to date.

@@ -134,7 +134,10 @@ impl From<Error> for tonic::Status {
             }
         };
         if matches!(error, Error::Database(_)) {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the database failed");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the database failed"
+            );
         }
         Self::new(code, error.to_string())
     }

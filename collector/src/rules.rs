@@ -4,3 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 #[error("rules")]
 pub struct RulesError;
+
+/// The rules in force.
+#[derive(Debug)]
+pub struct RuleSet;

@@ -340,7 +340,11 @@ mod tests {
         );
         assert!(key.open(Purpose::Record, b"there", &sealed).is_err());
         assert!(key.open(Purpose::Finding, b"here", &sealed).is_err());
-        assert!(DataKey::new(&[8; 32]).open(Purpose::Record, b"here", &sealed).is_err());
+        assert!(
+            DataKey::new(&[8; 32])
+                .open(Purpose::Record, b"here", &sealed)
+                .is_err()
+        );
         assert!(key.open(Purpose::Record, b"here", &sealed[..5]).is_err());
     }
 
@@ -362,9 +366,20 @@ mod tests {
         let again = Sealer::new(&[1; 32]);
         let key = again.existing_key(&db, &name).await.unwrap();
         assert_eq!(key.open(Purpose::Record, b"", &sealed).unwrap(), b"x");
-        sqlx::query("delete from data_keys").execute(db.writer()).await.unwrap();
+        sqlx::query("delete from data_keys")
+            .execute(db.writer())
+            .await
+            .unwrap();
         let later = Sealer::new(&[1; 32]);
-        assert!(matches!(later.existing_key(&db, &name).await, Err(Error::Sealed)));
-        assert!(Sealer::new(&[2; 32]).existing_key(&db, &name).await.is_err());
+        assert!(matches!(
+            later.existing_key(&db, &name).await,
+            Err(Error::Sealed)
+        ));
+        assert!(
+            Sealer::new(&[2; 32])
+                .existing_key(&db, &name)
+                .await
+                .is_err()
+        );
     }
 }
