@@ -16,6 +16,8 @@ pub mod devices;
 pub mod enroll;
 pub mod error;
 pub mod findings;
+#[cfg(test)]
+mod fixture;
 pub mod normalise;
 pub mod people;
 pub mod rules;
