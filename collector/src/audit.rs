@@ -169,6 +169,20 @@ impl Audit {
         rows.iter().map(placed).collect()
     }
 
+    /// The newest entries with this action about one subject, newest first.
+    pub async fn about(db: &Db, subject: &str, action: &str, limit: i64) -> Result<Vec<Placed>> {
+        let rows = sqlx::query(
+            "select collector, seq, at_ms, actor, action, subject, detail, link from audit
+             where subject = $1 and action = $2 order by at_ms desc, seq desc limit $3",
+        )
+        .bind(subject)
+        .bind(action)
+        .bind(limit)
+        .fetch_all(db.reader())
+        .await?;
+        rows.iter().map(|row| Ok(placed(row)?.1)).collect()
+    }
+
     /// Recomputes every chain; returns how many entries hold, or the first that does not.
     pub async fn verify(db: &Db) -> Result<Verdict> {
         let rows = sqlx::query(
