@@ -1,1 +1,5 @@
+//! The only crate that sees both sides: harness, raw phone, end-to-end tests, demo, bench, tidy.
 
+pub mod clock;
+pub mod harness;
+pub mod raw;
