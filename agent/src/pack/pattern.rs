@@ -46,7 +46,9 @@ pub(crate) enum Place {
     Cancel,
     /// The title of the contact list.
     ListTitle,
-    /// A row of the contact list that is no contact.
+    /// A row at the top of the contact list.
+    ListTop,
+    /// Another line of the contact list that is no contact.
     ListFixed,
     /// The line under the contact list that counts it.
     ListTotal,
@@ -74,6 +76,7 @@ impl Place {
             | Self::ChatControl
             | Self::Cancel
             | Self::ListTitle
+            | Self::ListTop
             | Self::ListFixed
             | Self::ListTotal
             | Self::PageControl

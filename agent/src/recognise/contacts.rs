@@ -100,9 +100,9 @@ impl Contacts {
         {
             if let Some((_, found)) = packs.first(&package, Place::ListTotal, words) {
                 part.total = found.number("total").unwrap_or(0);
-            } else if is(Place::ListFixed, words) {
-                part.begins |= words.chars().count() > 1;
-            } else {
+            } else if is(Place::ListTop, words) {
+                part.begins = true;
+            } else if !is(Place::ListFixed, words) {
                 part.rows.push(Row {
                     key: words,
                     told: words,

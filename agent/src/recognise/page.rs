@@ -97,7 +97,7 @@ impl Pages {
         let at_ms = context.signal.at_ms;
         if draft.activity.kind() == Kind::Call {
             if draft.activity.peer.is_empty() {
-                draft.activity.peer = text::name(caller(context, lines));
+                draft.activity.peer = text::name(caller(context, lines, line));
             }
             let key = draft.fact_key(&draft.activity.peer);
             let known = context.seen.take(key, Channel::Page, at_ms, CALL_MS);
@@ -257,17 +257,20 @@ impl Pages {
     }
 }
 
-/// Who is on the other end: the first line that is no control and no statement of the page.
-fn caller<'t>(context: &Context<'_>, lines: &'t [String]) -> &'t str {
+/// Who is on the other end: the line nearest above the statement that is no control and no statement.
+fn caller<'t>(context: &Context<'_>, lines: &'t [String], statement: usize) -> &'t str {
     let package = context.signal.package.as_str();
-    let said = |place, line: &str| context.packs.any(package, place, line);
-    lines
+    let is_name = |line: &&String| {
+        ![Place::PageControl, Place::Page, Place::Avatar]
+            .iter()
+            .any(|place| context.packs.any(package, *place, line))
+    };
+    let (above, below) = lines.split_at(statement.min(lines.len()));
+    above
         .iter()
-        .find(|line| {
-            !said(Place::PageControl, line)
-                && !said(Place::Page, line)
-                && !said(Place::Avatar, line)
-        })
+        .rev()
+        .find(is_name)
+        .or_else(|| below.iter().find(is_name))
         .map_or("", String::as_str)
 }
 
