@@ -8,14 +8,17 @@
 pub mod buffer;
 pub mod clock;
 pub mod config;
-pub mod consent;
-pub mod hours;
 pub mod identity;
 pub mod keys;
-pub mod notice;
-pub mod pack;
-pub mod proof;
-pub mod recognise;
-pub mod scope;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod tls;
+
+/// This agent's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// UTC day of a time, days since 1970-01-01.
+pub(crate) fn utc_day(at_ms: i64) -> i32 {
+    i32::try_from(at_ms.div_euclid(86_400_000)).unwrap_or(i32::MAX)
+}
