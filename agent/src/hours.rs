@@ -4,7 +4,7 @@
 //! entry replaces the weekly hours of that date; outside every interval the answer is no.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use mingjing_proto::pb::{MinuteSpan, Schedule};
 
@@ -87,9 +87,9 @@ impl Hours {
         })
     }
 
-    fn local(&self, at_ms: i64) -> Option<jiff::Zoned> {
+    fn local(&self, at_ms: i64) -> Option<DateTime> {
         let at = Timestamp::from_millisecond(at_ms).ok()?;
-        Some(at.to_zoned(self.zone.clone()))
+        Some(self.zone.to_datetime(at))
     }
 
     fn spans(&self, date: i32) -> &[Span] {
@@ -113,8 +113,8 @@ impl Hours {
         let hour = i8::try_from(from / 60).ok()?;
         let minute = i8::try_from(from % 60).ok()?;
         let began = local.date().at(hour, minute, 0, 0);
-        let began = began.to_zoned(self.zone.clone()).ok()?;
-        Some(began.timestamp().as_millisecond().min(at_ms))
+        let began = self.zone.to_timestamp(began).ok()?;
+        Some(began.as_millisecond().min(at_ms))
     }
 
     /// Whether `at_ms` lies within the hours.

@@ -7,6 +7,7 @@
 mod enrol;
 mod renew;
 mod signer;
+mod trust;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::clock::Anchor;
 
 pub use enrol::{EnrolError, PhoneFacts, Token, enrol};
 pub(crate) use renew::{RenewError, renew_expired, renew_in};
+pub use trust::{TrustError, verify};
 pub use signer::{SignError, Signer, SoftwareSigner, public_point};
 pub(crate) use signer::CsrKey;
 

@@ -8,8 +8,17 @@
 pub mod buffer;
 pub mod clock;
 pub mod config;
+mod core;
+pub mod notice;
 pub mod identity;
+pub mod consent;
+pub mod hours;
 pub mod keys;
+pub mod pack;
+pub mod policy;
+pub mod proof;
+pub mod recognise;
+pub mod scope;
 pub mod session;
 #[cfg(test)]
 mod testing;
