@@ -89,7 +89,8 @@ pub(crate) struct Proofs {
 
 /// A password on its way. Never stored, logged or hashed.
 pub(crate) struct GrantProof {
-    pub(crate) consent_id: Vec<u8>,
+    /// Tells one attempt from the next.
+    pub(crate) attempt: Vec<u8>,
     pub(crate) password: zeroize::Zeroizing<String>,
 }
 

@@ -218,13 +218,15 @@ impl Core {
     /// Keeps the password of the grant that waits until the session has sent it.
     pub(crate) fn prove_grant(&mut self, proof: pb::GrantProof) -> Result<(), ChoiceError> {
         let password = zeroize::Zeroizing::new(proof.password);
-        let pending = self.consents.pending.as_ref().ok_or(ChoiceError::NoGrant)?;
+        if self.consents.pending.is_none() {
+            return Err(ChoiceError::NoGrant);
+        }
         let named = self.pending_place();
         if proof.consent_seq != 0 && named.is_none_or(|(_, seq)| seq != proof.consent_seq) {
             return Err(ChoiceError::NoGrant);
         }
         self.proofs.grant = Some(super::GrantProof {
-            consent_id: pending.consent_id.clone(),
+            attempt: crate::keys::random::<16>().to_vec(),
             password,
         });
         self.consents.refusal.clear();
