@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::findings::{Finding, Reach};
 use crate::people::{self, EVERYWHERE, Person, Role};
 
+pub(crate) use reading::reach_of;
 pub use reading::{
     Opened, Reading, act, audit_log, holder_names, list_findings, load_finding, open_finding,
     open_own_finding, readers_of,
