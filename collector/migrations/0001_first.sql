@@ -224,6 +224,13 @@ create table records (
     primary key (device, epoch, first_seq)
 );
 create index records_by_account on records (account, day);
+create table epochs (
+    device bytea not null,
+    epoch bigint not null,
+    previous bytea not null,
+    begun_ms bigint not null,
+    primary key (device, epoch)
+);
 create table tallies (
     account text not null,
     day bigint not null,

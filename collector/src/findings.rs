@@ -111,6 +111,16 @@ pub fn finding_id(device: DeviceId, epoch: u64, seq: u64, rule: &str) -> Finding
     sha256(&bytes)
 }
 
+/// The id of what a counting rule saw in one window of one scope.
+pub fn counted_id(rule: &str, scope: &str, first_bucket: i64) -> FindingId {
+    let mut bytes = b"mingjing-finding-count-1".to_vec();
+    bytes.extend_from_slice(&first_bucket.to_be_bytes());
+    bytes.extend_from_slice(&(rule.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(rule.as_bytes());
+    bytes.extend_from_slice(scope.as_bytes());
+    sha256(&bytes)
+}
+
 /// The key that seals a finding: of its account, event day and category.
 pub fn key_name(account: &str, at_ms: i64, kind: pb::Kind) -> KeyName {
     let day = i32::try_from(at_ms.div_euclid(DAY_MS)).unwrap_or(crate::seal::NO_DAY);

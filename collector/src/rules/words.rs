@@ -1,0 +1,279 @@
+//! All words of all lexicons and rules, matched in one pass.
+//!
+//! Invariants: the automaton holds each normalised word once, however many lists name it; a word is
+//! found only whole (not inside a longer Latin word or number, not across clauses); a phrase is found
+//! when its parts follow each other in one sentence; time is linear in the text but for a logarithm.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use daachorse::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
+
+use super::files::{Files, Problems};
+use super::phrase::{self, MAX_GAP_CHARS};
+use crate::normalise::{Normalised, is_sentence_mark};
+
+/// Most words and parts in a set.
+const MAX_WORDS: usize = 500_000;
+
+/// A list of words: a lexicon, its exceptions, or the words written in a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ListId(u32);
+
+/// A lexicon as rules name it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lexicon {
+    pub(super) words: ListId,
+    pub(super) exceptions: Option<ListId>,
+}
+
+/// A word of a list in a normalised text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) list: ListId,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+impl Found {
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Word(ListId),
+    Part { phrase: u32, part: u32 },
+}
+
+#[derive(Debug)]
+struct Phrase {
+    list: ListId,
+    parts: usize,
+}
+
+/// A part of a phrase in a text; ordered by phrase, part, place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FoundPart {
+    phrase: u32,
+    part: u32,
+    start: usize,
+    end: usize,
+}
+
+/// The compiled words.
+pub(super) struct Words {
+    automaton: Option<CharwiseDoubleArrayAhoCorasick<u32>>,
+    roles: Vec<Vec<Role>>,
+    phrases: Vec<Phrase>,
+    names: Vec<Arc<str>>,
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Words")
+            .field("words", &self.roles.len())
+            .field("phrases", &self.phrases.len())
+            .field("lists", &self.names.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Gathers lists before the automaton is built.
+#[derive(Debug, Default)]
+pub(super) struct Builder {
+    roles: BTreeMap<String, Vec<Role>>,
+    phrases: Vec<Phrase>,
+    names: Vec<Arc<str>>,
+}
+
+impl Builder {
+    /// Adds every lexicon file: a word or phrase a line, `#` comments, `!` exceptions.
+    pub(super) fn lexicons<'a>(
+        &mut self,
+        files: &'a Files,
+        problems: &mut Problems,
+    ) -> BTreeMap<&'a str, Lexicon> {
+        let mut lexicons = BTreeMap::new();
+        for (name, file) in &files.lexicons {
+            let words = self.list(name);
+            let mut exceptions = None;
+            for (line, number) in file.text.lines().zip(1_u64..) {
+                let line = line.trim();
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let (list, word) = match line.strip_prefix('!') {
+                    Some(word) => (*exceptions.get_or_insert_with(|| self.list(name)), word),
+                    None => (words, line),
+                };
+                if let Err(problem) = self.add(list, word.trim()) {
+                    problems.add(&file.path, number, problem);
+                }
+            }
+            lexicons.insert(name.as_str(), Lexicon { words, exceptions });
+        }
+        lexicons
+    }
+
+    /// A new, empty list.
+    pub(super) fn list(&mut self, name: &str) -> ListId {
+        let id = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.into());
+        ListId(id)
+    }
+
+    /// Adds a word or a phrase to a list.
+    pub(super) fn add(&mut self, list: ListId, line: &str) -> Result<(), String> {
+        let mut parts = phrase::parse(line)?;
+        if parts.len() == 1 {
+            for word in parts.remove(0) {
+                self.roles.entry(word).or_default().push(Role::Word(list));
+            }
+        } else {
+            let phrase = u32::try_from(self.phrases.len()).unwrap_or(u32::MAX);
+            self.phrases.push(Phrase {
+                list,
+                parts: parts.len(),
+            });
+            for (words, part) in parts.into_iter().zip(0_u32..) {
+                for word in words {
+                    let role = Role::Part { phrase, part };
+                    self.roles.entry(word).or_default().push(role);
+                }
+            }
+        }
+        if self.roles.len() > MAX_WORDS {
+            return Err(format!("more than {MAX_WORDS} words in all; remove some"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn build(self, problems: &mut Problems) -> Words {
+        let (words, roles): (Vec<String>, Vec<Vec<Role>>) = self.roles.into_iter().unzip();
+        let automaton = if words.is_empty() {
+            None
+        } else {
+            let built = CharwiseDoubleArrayAhoCorasickBuilder::new().build(&words);
+            built
+                .inspect_err(|error| {
+                    problems.add(
+                        "lexicons",
+                        0,
+                        format!("the words can't be compiled: {error}"),
+                    );
+                })
+                .ok()
+        };
+        Words {
+            automaton,
+            roles,
+            phrases: self.phrases,
+            names: self.names,
+        }
+    }
+}
+
+impl Words {
+    pub(super) fn name(&self, list: ListId) -> &Arc<str> {
+        &self.names[list.0 as usize]
+    }
+
+    /// Every word of every list in a text.
+    pub(super) fn find(&self, original: &str, normalised: &Normalised) -> Vec<Found> {
+        let mut found = Vec::new();
+        let Some(automaton) = &self.automaton else {
+            return found;
+        };
+        let mut parts = Vec::new();
+        for hit in automaton.find_overlapping_iter(&normalised.text) {
+            let (start, end) = (hit.start(), hit.end());
+            let span = start..end;
+            if self.is_torn(original, normalised, &span) {
+                continue;
+            }
+            for role in &self.roles[hit.value() as usize] {
+                match *role {
+                    Role::Word(list) => found.push(Found { list, start, end }),
+                    Role::Part { phrase, part } => parts.push(FoundPart {
+                        phrase,
+                        part,
+                        start,
+                        end,
+                    }),
+                }
+            }
+        }
+        if parts.len() > 1 {
+            self.join(original, normalised, parts, &mut found);
+        }
+        found
+    }
+
+    fn is_torn(&self, original: &str, normalised: &Normalised, span: &Range<usize>) -> bool {
+        let word = normalised.text[span.clone()].as_bytes();
+        let latin_edge = word.first().is_some_and(u8::is_ascii_alphanumeric)
+            || word.last().is_some_and(u8::is_ascii_alphanumeric);
+        latin_edge && normalised.is_inside_word(original, span)
+            || !normalised.holds_together(original, span)
+    }
+
+    /// Phrases whose parts were found, from first part to last, shortest reach.
+    fn join(
+        &self,
+        original: &str,
+        normalised: &Normalised,
+        mut parts: Vec<FoundPart>,
+        found: &mut Vec<Found>,
+    ) {
+        parts.sort_unstable();
+        for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
+            let phrase = &self.phrases[of_phrase[0].phrase as usize];
+            let mut groups = of_phrase.chunk_by(|a, b| a.part == b.part);
+            let Some(first) = groups.next().filter(|first| first[0].part == 0) else {
+                continue;
+            };
+            // (start of the phrase, end so far), ordered by end.
+            let mut reached: Vec<(usize, usize)> =
+                first.iter().map(|part| (part.start, part.end)).collect();
+            let mut complete = 1;
+            for group in groups {
+                if group[0].part as usize != complete {
+                    break;
+                }
+                reached.sort_unstable_by_key(|&(start, end)| (end, start));
+                reached = group
+                    .iter()
+                    .filter_map(|part| {
+                        let before = reached.partition_point(|&(_, end)| end <= part.start);
+                        let (start, end) = *reached.get(before.checked_sub(1)?)?;
+                        follows(original, normalised, end..part.start).then_some((start, part.end))
+                    })
+                    .collect();
+                complete += 1;
+                if reached.is_empty() {
+                    break;
+                }
+            }
+            if complete == phrase.parts {
+                found.extend(reached.into_iter().map(|(start, end)| Found {
+                    list: phrase.list,
+                    start,
+                    end,
+                }));
+            }
+        }
+    }
+}
+
+/// Whether a gap between two parts is short and within a sentence.
+fn follows(original: &str, normalised: &Normalised, gap: Range<usize>) -> bool {
+    if gap.len() > MAX_GAP_CHARS * 4 || normalised.text[gap.clone()].chars().count() > MAX_GAP_CHARS
+    {
+        return false;
+    }
+    !original[normalised.gap(gap)].contains(is_sentence_mark)
+}
