@@ -15,8 +15,8 @@ use crate::people::{self, EVERYWHERE, Person, Role};
 
 pub(crate) use reading::reach_of;
 pub use reading::{
-    Opened, Reading, act, audit_log, holder_names, list_findings, load_finding, open_finding,
-    open_own_finding, readers_of,
+    Opened, Reading, act, audit_log, could_handle, holder_names, list_findings, load_finding,
+    open_finding, open_own_finding, own_findings, readers_of,
 };
 
 /// Characters a reason has at least.

@@ -64,7 +64,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(overview::show))
         .route("/login", get(login::show).post(login::submit))
         .route("/logout", post(login::leave))
-        .route("/invitation", get(invitation::show).post(invitation::submit))
+        .route(
+            "/invitation",
+            get(invitation::show).post(invitation::submit),
+        )
         .route("/language", post(language::choose))
         .route("/alerts", get(alerts::show))
         .route("/alerts/stream", get(stream::listen))

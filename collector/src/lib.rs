@@ -12,6 +12,7 @@ pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod consent;
+pub mod console;
 pub mod db;
 pub mod devices;
 pub mod enroll;

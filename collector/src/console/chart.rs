@@ -38,7 +38,11 @@ impl Chart {
             .enumerate()
             .map(|(place, (label, n))| {
                 // A day with anything at all is visible.
-                let height = if n == 0 { 1 } else { (n * TALLEST / most).max(3) };
+                let height = if n == 0 {
+                    1
+                } else {
+                    (n * TALLEST / most).max(3)
+                };
                 Bar {
                     label,
                     n,

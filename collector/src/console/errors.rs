@@ -96,7 +96,9 @@ pub(super) async fn show(request: Request, next: Next) -> Response {
         Ok(html) => {
             let mut shown = (status, Html(html)).into_response();
             if let Some(wait) = parts.headers.get(header::RETRY_AFTER) {
-                shown.headers_mut().insert(header::RETRY_AFTER, wait.clone());
+                shown
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, wait.clone());
             }
             shown
         }

@@ -4,7 +4,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan, Zoned};
+use jiff::{Timestamp, ToSpan, ZonedDateTime};
 
 /// A moment; a dash for none.
 pub(super) fn time(at_ms: i64, zone: &TimeZone) -> String {
@@ -16,10 +16,7 @@ pub(super) fn time(at_ms: i64, zone: &TimeZone) -> String {
 
 /// Only the time of day.
 pub(super) fn clock(at_ms: i64, zone: &TimeZone) -> String {
-    zoned(at_ms, zone).map_or_else(
-        || "—".to_owned(),
-        |at| at.strftime("%H:%M:%S").to_string(),
-    )
+    zoned(at_ms, zone).map_or_else(|| "—".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
 }
 
 /// Month and day of a day.
@@ -27,8 +24,12 @@ pub(super) fn day(at_ms: i64, zone: &TimeZone) -> String {
     zoned(at_ms, zone).map_or_else(String::new, |at| at.strftime("%m-%d").to_string())
 }
 
-fn zoned(at_ms: i64, zone: &TimeZone) -> Option<Zoned> {
-    Some(Timestamp::from_millisecond(at_ms).ok()?.to_zoned(zone.clone()))
+fn zoned(at_ms: i64, zone: &TimeZone) -> Option<ZonedDateTime> {
+    Some(
+        Timestamp::from_millisecond(at_ms)
+            .ok()?
+            .to_zoned_datetime(zone.clone()),
+    )
 }
 
 /// Begins of the last `days` days and the end of today, Unix milliseconds.
@@ -47,18 +48,25 @@ pub(super) fn days(now_ms: i64, days: i32, zone: &TimeZone) -> Vec<i64> {
 /// Begin of a date such as `2026-03-02`, and of the day after it.
 pub(super) fn date_span(text: &str, zone: &TimeZone) -> Option<(i64, i64)> {
     let date: Date = text.parse().ok()?;
-    Some((start_ms(date, zone)?, start_ms(date.tomorrow().ok()?, zone)?))
+    Some((
+        start_ms(date, zone)?,
+        start_ms(date.tomorrow().ok()?, zone)?,
+    ))
 }
 
 fn start_ms(date: Date, zone: &TimeZone) -> Option<i64> {
-    let start = date.to_zoned(zone.clone()).ok()?;
+    let start = date.to_zoned_datetime(zone.clone()).ok()?;
     Some(start.timestamp().as_millisecond())
 }
 
 /// Yuan of an amount in fen.
 pub(super) fn yuan(fen: i64) -> String {
     let sign = if fen < 0 { "-" } else { "" };
-    format!("¥{sign}{}.{:02}", fen.unsigned_abs() / 100, fen.unsigned_abs() % 100)
+    format!(
+        "¥{sign}{}.{:02}",
+        fen.unsigned_abs() / 100,
+        fen.unsigned_abs() % 100
+    )
 }
 
 /// The first digits of an id, enough to tell ids apart on one page.
@@ -77,7 +85,11 @@ mod tests {
         let text: Vec<_> = bounds.iter().map(|at| time(*at, &zone)).collect();
         assert_eq!(
             text,
-            ["2026-03-01 00:00:00", "2026-03-02 00:00:00", "2026-03-03 00:00:00"]
+            [
+                "2026-03-01 00:00:00",
+                "2026-03-02 00:00:00",
+                "2026-03-03 00:00:00"
+            ]
         );
         assert_eq!(date_span("2026-03-02", &zone), Some((bounds[1], bounds[2])));
         assert_eq!(date_span("gestern", &zone), None);

@@ -98,7 +98,10 @@ pub(super) async fn check_form(
     let given = form::<Token>(&body).map_or_else(String::new, |token| token.csrf);
     let same: bool = given.as_bytes().ct_eq(expected.as_bytes()).into();
     if expected.len() < TOKEN_DIGITS || !same {
-        tracing::warn!(path = parts.uri.path(), "a form without its token was refused");
+        tracing::warn!(
+            path = parts.uri.path(),
+            "a form without its token was refused"
+        );
         return Failure(Error::Forbidden("the form's token is missing or old")).into_response();
     }
     next.run(Request::from_parts(parts, Body::from(body))).await

@@ -37,8 +37,11 @@ pub(super) struct Choice {
 
 /// `POST /language`: remembers the choice and goes back.
 pub(super) async fn choose(Form(choice): Form<Choice>) -> Response {
-    let tag = Language::from_tag(&choice.language).unwrap_or_default().tag();
-    let cookie = format!("{COOKIE}={tag}; Path=/; Max-Age=31536000; Secure; SameSite=Lax; HttpOnly");
+    let tag = Language::from_tag(&choice.language)
+        .unwrap_or_default()
+        .tag();
+    let cookie =
+        format!("{COOKIE}={tag}; Path=/; Max-Age=31536000; Secure; SameSite=Lax; HttpOnly");
     (
         AppendHeaders([(header::SET_COOKIE, cookie)]),
         Redirect::to(local(&choice.back)),

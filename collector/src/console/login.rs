@@ -218,7 +218,11 @@ pub(super) async fn begin(console: &Console, session: &Session, person: &Person)
     };
     signed_in.save(session).await?;
     let entry = Entry::new(&*person.person, "session.begin", &*person.person, "");
-    console.shared.audit.append(&console.shared.db, entry).await?;
+    console
+        .shared
+        .audit
+        .append(&console.shared.db, entry)
+        .await?;
     Ok(())
 }
 

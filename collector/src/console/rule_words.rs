@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde::Deserialize;
 
 use super::words::Language;
-use crate::db::Db;
+use crate::Shared;
 use crate::error::Result;
 use crate::findings;
 
@@ -61,13 +61,21 @@ const CACHED: usize = 2_000;
 
 impl Cache {
     /// The words of a rule in a rule set.
-    pub(super) async fn get(&self, db: &Db, rule_set: &[u8; 32], rule: &str) -> Result<Arc<RuleWords>> {
+    pub(super) async fn get(
+        &self,
+        shared: &Shared,
+        rule_set: &[u8; 32],
+        rule: &str,
+    ) -> Result<Arc<RuleWords>> {
         let key = (*rule_set, rule.to_owned());
         if let Some(known) = self.lock().get(&key) {
             return Ok(known.clone());
         }
-        let yaml = findings::rule_text(db, rule_set, rule).await?;
-        let read = yaml.as_deref().map(|yaml| parse(yaml, rule));
+        let yaml = findings::rule_text(&shared.db, rule_set, rule).await?;
+        let read = yaml
+            .as_deref()
+            .map(|yaml| parse(yaml, rule))
+            .or_else(|| in_force(shared, rule_set, rule));
         let kept = read.is_some();
         let words = Arc::new(read.unwrap_or_else(|| unknown(rule)));
         if kept {
@@ -81,7 +89,9 @@ impl Cache {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<RuleWords>>> {
-        self.0.lock().expect("no panic while holding the rules' words")
+        self.0
+            .lock()
+            .expect("no panic while holding the rules' words")
     }
 }
 
@@ -90,6 +100,22 @@ fn unknown(rule: &str) -> RuleWords {
         id: rule.to_owned(),
         ..RuleWords::default()
     }
+}
+
+// The set in force needs no stored text.
+fn in_force(shared: &Shared, rule_set: &[u8; 32], rule: &str) -> Option<RuleWords> {
+    let set = shared.rules();
+    let rule = set.rule(rule).filter(|_| set.version() == *rule_set)?;
+    Some(RuleWords {
+        id: rule.id.clone(),
+        title: Title {
+            zh: rule.title_zh.clone(),
+            en: rule.title_en.clone(),
+        },
+        article: rule.article.clone(),
+        false_positives: rule.false_positives.clone(),
+        owner: rule.owner.clone(),
+    })
 }
 
 fn parse(yaml: &str, rule: &str) -> RuleWords {

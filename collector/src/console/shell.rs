@@ -124,14 +124,54 @@ const EVERYBODY: &[Role] = &[
 ];
 
 const MENU: &[Entry] = &[
-    Entry { group: "overview_group", key: "overview", href: "/", roles: EVERYBODY },
-    Entry { group: "risk", key: "alerts", href: "/alerts", roles: &[Role::Reviewer, Role::Lead] },
-    Entry { group: "risk", key: "rules", href: "/rules", roles: &[Role::Policy, Role::Reviewer, Role::Lead] },
-    Entry { group: "accounts_group", key: "accounts", href: "/accounts", roles: &[Role::Admin] },
-    Entry { group: "accounts_group", key: "phones", href: "/phones", roles: &[Role::Admin] },
-    Entry { group: "accounts_group", key: "tokens", href: "/tokens", roles: &[Role::Admin] },
-    Entry { group: "system", key: "audit", href: "/audit", roles: &[Role::Auditor] },
-    Entry { group: "self", key: "me", href: "/me", roles: &[Role::Employee] },
+    Entry {
+        group: "overview_group",
+        key: "overview",
+        href: "/",
+        roles: EVERYBODY,
+    },
+    Entry {
+        group: "risk",
+        key: "alerts",
+        href: "/alerts",
+        roles: &[Role::Reviewer, Role::Lead],
+    },
+    Entry {
+        group: "risk",
+        key: "rules",
+        href: "/rules",
+        roles: &[Role::Policy, Role::Reviewer, Role::Lead],
+    },
+    Entry {
+        group: "accounts_group",
+        key: "accounts",
+        href: "/accounts",
+        roles: &[Role::Admin],
+    },
+    Entry {
+        group: "accounts_group",
+        key: "phones",
+        href: "/phones",
+        roles: &[Role::Admin],
+    },
+    Entry {
+        group: "accounts_group",
+        key: "tokens",
+        href: "/tokens",
+        roles: &[Role::Admin],
+    },
+    Entry {
+        group: "system",
+        key: "audit",
+        href: "/audit",
+        roles: &[Role::Auditor],
+    },
+    Entry {
+        group: "self",
+        key: "me",
+        href: "/me",
+        roles: &[Role::Employee],
+    },
 ];
 
 /// Keys of the menu's words, for the locale test.

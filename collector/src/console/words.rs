@@ -113,7 +113,10 @@ mod tests {
         for (key, text) in CHINESE.iter() {
             let places = |text: &str| text.matches("{}").count();
             assert_eq!(places(text), places(&ENGLISH[key]), "{key}");
-            assert!(!text.trim().is_empty() && !ENGLISH[key].trim().is_empty(), "{key}");
+            assert!(
+                !text.trim().is_empty() && !ENGLISH[key].trim().is_empty(),
+                "{key}"
+            );
         }
     }
 
@@ -146,7 +149,10 @@ mod tests {
         };
         let kinds: Vec<_> = pb::Kind::VARIANTS[1..].iter().map(|it| it.name()).collect();
         family("kind", &kinds);
-        let categories: Vec<_> = pb::Category::VARIANTS[1..].iter().map(|it| it.name()).collect();
+        let categories: Vec<_> = pb::Category::VARIANTS[1..]
+            .iter()
+            .map(|it| it.name())
+            .collect();
         family("category", &categories);
         family("direction", &["none", "in", "out"]);
         family("content", &MESSAGE_CONTENTS);
@@ -160,13 +166,24 @@ mod tests {
         family("step", &["take", "assign", "escalate", "resolve"]);
         family(
             "step",
-            &["compliant", "non_compliant", "questionable", "false_positive"],
+            &[
+                "compliant",
+                "non_compliant",
+                "questionable",
+                "false_positive",
+            ],
         );
-        family("phone", &["pending", "active", "revoked", "online", "offline"]);
+        family(
+            "phone",
+            &["pending", "active", "revoked", "online", "offline"],
+        );
         family("trust", &["hardware", "software", "none"]);
         family("alarm", &["fork", "clone", "rolled_back", "server_lost"]);
         family("app", &["com.tencent.mm", "com.tencent.wework"]);
-        family("error", &["400", "401", "403", "404", "409", "429", "500", "503"]);
+        family(
+            "error",
+            &["400", "401", "403", "404", "409", "429", "500", "503"],
+        );
         family("menu", super::super::shell::MENU_KEYS);
         family("action", super::super::audit_log::ACTIONS);
         let known: BTreeSet<String> = CHINESE.keys().cloned().collect();

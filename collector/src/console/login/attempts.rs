@@ -58,7 +58,10 @@ fn wait_ms(key: &Key, failures: Failures) -> i64 {
     if over == 0 {
         return 0;
     }
-    let seconds = 1_u64.checked_shl(over.min(20)).unwrap_or(longest_s).min(longest_s);
+    let seconds = 1_u64
+        .checked_shl(over.min(20))
+        .unwrap_or(longest_s)
+        .min(longest_s);
     i64::try_from(seconds).unwrap_or(0) * 1000
 }
 
@@ -68,11 +71,20 @@ impl Attempts {
     }
 
     /// Refuses while a wait lasts.
-    pub(in crate::console) fn check(&self, login: &str, address: IpAddr, now_ms: i64) -> Result<()> {
+    pub(in crate::console) fn check(
+        &self,
+        login: &str,
+        address: IpAddr,
+        now_ms: i64,
+    ) -> Result<()> {
         let known = self.lock();
         let left_ms = keys(login, address)
             .iter()
-            .filter_map(|key| known.get(key).map(|it| it.last_ms + wait_ms(key, *it) - now_ms))
+            .filter_map(|key| {
+                known
+                    .get(key)
+                    .map(|it| it.last_ms + wait_ms(key, *it) - now_ms)
+            })
             .max()
             .unwrap_or(0);
         if left_ms > 0 {

@@ -47,11 +47,12 @@ fn hashed(id: &Id) -> String {
 }
 
 async fn row(shared: &Shared, id: &Id) -> Result<Option<(Vec<u8>, i64)>> {
-    let row = sqlx::query("select data, expires_ms from web_sessions where id = $1 and expires_ms > $2")
-        .bind(hashed(id))
-        .bind(shared.clock.now_ms())
-        .fetch_optional(shared.db.reader())
-        .await?;
+    let row =
+        sqlx::query("select data, expires_ms from web_sessions where id = $1 and expires_ms > $2")
+            .bind(hashed(id))
+            .bind(shared.clock.now_ms())
+            .fetch_optional(shared.db.reader())
+            .await?;
     row.map(|row| Ok((row.try_get("data")?, row.try_get("expires_ms")?)))
         .transpose()
 }
@@ -67,7 +68,8 @@ impl Sessions {
     }
 
     async fn insert(&self, record: &mut Record) -> StoreResult<()> {
-        let data = serde_json::to_vec(&record.data).map_err(|error| StoreError::Encode(error.to_string()))?;
+        let data = serde_json::to_vec(&record.data)
+            .map_err(|error| StoreError::Encode(error.to_string()))?;
         let now_ms = self.0.clock.now_ms();
         sqlx::query("delete from web_sessions where expires_ms <= $1")
             .bind(now_ms)
@@ -93,7 +95,8 @@ impl Sessions {
     }
 
     async fn update(&self, record: &Record) -> StoreResult<()> {
-        let data = serde_json::to_vec(&record.data).map_err(|error| StoreError::Encode(error.to_string()))?;
+        let data = serde_json::to_vec(&record.data)
+            .map_err(|error| StoreError::Encode(error.to_string()))?;
         // Only what is there: a session that was ended meanwhile stays ended.
         sqlx::query("update web_sessions set data = $1, expires_ms = $2 where id = $3")
             .bind(data)
@@ -111,7 +114,8 @@ impl Sessions {
         };
         Ok(Some(Record {
             id: *id,
-            data: serde_json::from_slice(&data).map_err(|error| StoreError::Decode(error.to_string()))?,
+            data: serde_json::from_slice(&data)
+                .map_err(|error| StoreError::Decode(error.to_string()))?,
             expiry_date: OffsetDateTime::from_unix_timestamp(expires_ms / 1000).map_err(backend)?,
         }))
     }
