@@ -2,4 +2,6 @@
 
 pub mod clock;
 pub mod harness;
+pub mod postgres;
 pub mod raw;
+pub mod scene;

@@ -1,5 +1,6 @@
 //! End to end: a real collector, real TLS, phones honest and not.
 
 mod e2e {
+    mod stores;
     mod wire;
 }
