@@ -1,6 +1,7 @@
 //! End to end: a real collector, real TLS, phones honest and not.
 
 mod e2e {
+    mod collectors;
     mod stores;
     mod wire;
 }
