@@ -23,8 +23,8 @@ impl Gap {
     const WIDE: usize = 8;
     const NEAR: usize = 4;
     const MAX: usize = 30;
-    /// Nothing between.
-    const NONE: Self = Self {
+    /// Nothing between: the parts are one word.
+    pub(super) const NONE: Self = Self {
         chars: 0,
         one_clause: false,
     };

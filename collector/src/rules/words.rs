@@ -306,6 +306,11 @@ fn follows(original: &str, normalised: &Normalised, between: Range<usize>, gap: 
     {
         return false;
     }
+    if gap == Gap::NONE {
+        let text = &normalised.text[..between.start];
+        let last_char = text.char_indices().next_back().map_or(0, |(at, _)| at);
+        return normalised.holds_together(original, &(last_char..between.end + 1));
+    }
     let between = &original[normalised.gap(between)];
-    !between.contains(is_sentence_mark) && !(gap.one_clause && between.contains(is_clause_mark))
+    !(between.contains(is_sentence_mark) || gap.one_clause && between.contains(is_clause_mark))
 }
