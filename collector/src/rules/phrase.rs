@@ -39,7 +39,7 @@ pub(super) struct Part {
 
 /// Words of a part beyond which it is cut.
 const MAX_ALTERNATIVES: usize = 200;
-/// Most parts of a phrase.
+/// Most parts of a phrase; `words` keeps a bit for each in a `u16`.
 const MAX_PARTS: usize = 16;
 
 /// The parts of a line. A plain word has one part. Where alternatives multiply beyond measure, a part is

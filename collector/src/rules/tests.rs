@@ -327,3 +327,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_set_is_shared_between_threads() {
+    fn shared<T: Send + Sync + fmt::Debug>(_: &T) {}
+    shared(&builtin());
+}
+
+#[test]
+fn the_worst_text_takes_bounded_work() {
+    let set = builtin();
+    for text in [
+        "我".repeat(1_300),
+        "别跟我们公司说我给你".repeat(130),
+        "返，".repeat(600),
+    ] {
+        // Ends; a text of 4 kB of parts of phrases is the worst a message can hold.
+        ids(&set, &text);
+    }
+}
