@@ -29,6 +29,8 @@ pub mod session;
 mod shared;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 use std::fmt::Debug;
