@@ -132,18 +132,26 @@ impl Recogniser {
         let mut drafts = match &signal.body {
             Some(Body::Notification(it)) if known => self.notices.read(&mut context, it),
             Some(Body::Screen(it)) if known => self.screen(&mut context, it),
-            Some(Body::Contacts(it)) if known => self.contacts.read(&context, it),
-            Some(Body::State(it)) => {
-                let mut drafts = self.usage.read(&context, it);
-                drafts.extend(channel_lost(&context, it));
-                drafts
-            }
+            Some(Body::Contacts(it)) if known => self.contacts.read(&mut context, it),
+            Some(Body::State(it)) => channel_lost(&context, it).into_iter().collect(),
             _ => Vec::new(),
         };
+        let mut used = self.usage.read(&context);
+        used.append(&mut drafts);
+        let mut drafts = used;
         drafts.retain(|draft| !concerns_private(&context, &draft.activity));
+        for draft in &drafts {
+            let kind = draft.activity.kind();
+            let listed = matches!(kind, Kind::ContactAdded | Kind::ContactDeleted);
+            if listed && draft.activity.source() != Source::Contacts {
+                seen.note(draft.contact_key(), seen::Channel::Page, signal.at_ms);
+            }
+        }
         self.seen = seen;
         let mut activities: Vec<pb::Activity> = drafts.into_iter().map(|it| it.activity).collect();
-        if known && packs.support(&signal.package, &signal.app_version) == Support::Unknown {
+        let told = matches!(signal.body, Some(Body::Notification(_) | Body::Screen(_)));
+        if known && told && packs.support(&signal.package, &signal.app_version) == Support::Unknown
+        {
             self.lower(signal, &mut activities);
         }
         activities
@@ -172,7 +180,7 @@ impl Recogniser {
             let mut draft = Draft::new(signal, Kind::Coverage, Direction::None, source);
             draft.activity.content = "unsupported".to_owned();
             draft.confidence(Confidence::Certain);
-            activities.push(draft.activity);
+            activities.insert(0, draft.activity);
         }
     }
 
@@ -257,11 +265,9 @@ impl Recogniser {
             return Vec::new();
         }
         if role == WindowRole::Main && !page.is_chat {
-            return self
-                .pages
-                .followed(context, role, None)
-                .into_iter()
-                .collect();
+            let mut drafts: Vec<Draft> = self.pages.home(context, &lines).into_iter().collect();
+            drafts.extend(self.contacts.page(context, screen));
+            return drafts;
         }
         let class = screen.window.rsplit('.').next().unwrap_or_default();
         let (mut drafts, outcome) = self.chats.read(

@@ -44,6 +44,16 @@ pub(crate) enum Place {
     Dialog,
     /// A button of a dialog that says no.
     Cancel,
+    /// The title of the contact list.
+    ListTitle,
+    /// A row at the top of the contact list.
+    ListTop,
+    /// Another line of the contact list that is no contact.
+    ListFixed,
+    /// The line under the contact list that counts it.
+    ListTotal,
+    /// A control of a page, no part of what it says.
+    PageControl,
     /// The label of the account id on the account's own page.
     AccountId,
 }
@@ -65,6 +75,11 @@ impl Place {
             | Self::Avatar
             | Self::ChatControl
             | Self::Cancel
+            | Self::ListTitle
+            | Self::ListTop
+            | Self::ListFixed
+            | Self::ListTotal
+            | Self::PageControl
             | Self::AccountId => 256,
         }
     }

@@ -145,7 +145,7 @@ fn wordless(
         .find(|it| !context.packs.any(package, Place::Noise, it));
     if worded {
         draft.text(words.copied().unwrap_or_default());
-    } else if kind == Kind::Message && !descs.is_empty() && words.is_some() {
+    } else if words.is_some_and(|it| !is_length(context, it)) {
         // Words beside a picture: a quotation of one, or a converted voice message.
         return None;
     }
@@ -155,6 +155,14 @@ fn wordless(
         Confidence::Likely
     });
     Some(draft)
+}
+
+/// A length of a voice message or a video: `3"`, `0:32`.
+fn is_length(context: &Context<'_>, words: &str) -> bool {
+    let package = &context.signal.package;
+    words.starts_with(|it: char| it.is_ascii_digit())
+        && (context.packs.any(package, Place::Media, words)
+            || context.packs.any(package, Place::Time, words))
 }
 
 fn described_only(lines: &[&str]) -> bool {

@@ -37,6 +37,19 @@ pub(super) struct Chats {
 struct Chat {
     key: u64,
     entries: Vec<Entry>,
+    /// What of the entries the last view showed.
+    view: std::ops::Range<usize>,
+    /// When it was on screen last.
+    seen_ms: Option<i64>,
+}
+
+/// What is no more on a page that was there a moment ago.
+#[derive(Debug, Default)]
+struct Vanished {
+    /// Own or not, and the words.
+    gone: Vec<(bool, String)>,
+    /// By position in the new view: the words a recall line stands for.
+    recalled: Vec<(usize, String)>,
 }
 
 /// One bubble or line that was on screen.
@@ -44,6 +57,7 @@ struct Chat {
 struct Entry {
     key: u64,
     own: bool,
+    sender: String,
     /// Empty for what was not captured.
     text: String,
     line: bool,
@@ -89,43 +103,47 @@ impl Chats {
         } else {
             text::name(page.title)
         };
-        self.current.clone_from(&title);
+        let before = std::mem::replace(&mut self.current, title.clone());
         let chat = Scene {
             group: page.counted || group_window,
             external: page.external || external_window,
             title,
         };
         let items = chat.items(context, page);
-        let key = text::key(&[&context.signal.package, &chat.title]);
-        let known = self.known(key);
-        let first = known.entries.is_empty();
+        let package = context.signal.package.clone();
+        self.follow_renaming(&package, &before, &chat.title, &items);
+        let known = self.known(text::key(&[&package, &chat.title]));
+        let watched = known
+            .seen_ms
+            .is_some_and(|seen| seen >= context.watch.since_ms);
         let old: Vec<u64> = known.entries.iter().map(|it| it.key).collect();
         let new: Vec<u64> = items.iter().map(|it| it.entry.key).collect();
         let matches = align::longest_common(&old, &new);
+        let vanished = known.vanished(&matches, &items);
+        let newest_known = match matches.last() {
+            Some((_, new)) => Some(*new),
+            // Nothing was there before: everything now shown came while it was watched.
+            None if known.entries.is_empty() => None,
+            None => Some(usize::MAX),
+        };
+        let mut drafts = Vec::new();
+        let mut merged = Vec::with_capacity(items.len());
         let outcome = Outcome {
             title: chat.title.clone(),
             bubbles: items.iter().filter(|it| !it.entry.line).count(),
-            gone: gone(&known.entries, &matches),
+            gone: vanished.gone,
         };
-        let newest_known = matches.last().map(|(_, new)| *new);
-        let mut drafts = Vec::new();
-        let mut merged = Vec::with_capacity(items.len());
         for (index, mut item) in items.into_iter().enumerate() {
             if let Some((old, _)) = matches.iter().find(|(_, new)| *new == index) {
                 merged.extend(known.entries.get(*old).cloned());
                 continue;
             }
-            let fresh = !first && newest_known.is_some_and(|known| index > known);
-            let in_watch = match (context.watch.since_ms, item.shown_ms) {
-                (0, _) => true,
-                (since, Some(shown)) => fresh || shown >= since,
-                (_, None) => fresh,
-            };
-            let draft = item.draft.take().filter(|_| in_watch);
-            if let Some(mut draft) = draft {
-                if draft.activity.kind() == Kind::MessageRecalled {
-                    let words = recalled(&outcome.gone, &draft);
-                    draft.text(&words);
+            let fresh = watched && newest_known.is_none_or(|known| index > known);
+            let since_ms = context.watch.since_ms;
+            let in_watch = fresh || since_ms == 0 || item.shown_ms.is_some_and(|it| it >= since_ms);
+            if let Some(mut draft) = item.draft.take().filter(|_| in_watch) {
+                if let Some((_, words)) = vanished.recalled.iter().find(|(at, _)| *at == index) {
+                    draft.text(words);
                 }
                 item.entry.text = text::head(&draft.activity.text, TEXT_KEPT).to_owned();
                 if !context.is_known(&draft, &chat.title) {
@@ -135,7 +153,25 @@ impl Chats {
             merged.push(item.entry);
         }
         known.replace(merged, &matches);
+        known.seen_ms = Some(context.signal.at_ms);
         (drafts, outcome)
+    }
+
+    /// A chat renamed while it is on screen goes on under its new name.
+    fn follow_renaming(&mut self, package: &str, before: &str, title: &str, items: &[Item]) {
+        let renamed = items.iter().any(|it| {
+            let draft = it.draft.as_ref().map(|it| &it.activity);
+            draft.is_some_and(|it| it.kind() == Kind::GroupRenamed && it.target == title)
+        });
+        if !renamed || before == title {
+            return;
+        }
+        let (old, new) = (text::key(&[package, before]), text::key(&[package, title]));
+        if self.chats.iter().all(|it| it.key != new) {
+            if let Some(chat) = self.chats.iter_mut().find(|it| it.key == old) {
+                chat.key = new;
+            }
+        }
     }
 
     fn known(&mut self, key: u64) -> &mut Chat {
@@ -149,6 +185,8 @@ impl Chats {
         self.chats.push_back(chat.unwrap_or_else(|| Chat {
             key,
             entries: Vec::new(),
+            view: 0..0,
+            seen_ms: None,
         }));
         self.chats.back_mut().expect("one was pushed just now")
     }
@@ -158,48 +196,116 @@ impl Chat {
     /// The view as now shown, between what is remembered above and below it.
     fn replace(&mut self, view: Vec<Entry>, matches: &[(usize, usize)]) {
         let mut entries = std::mem::take(&mut self.entries);
-        match (matches.first(), matches.last()) {
+        let shown = view.len();
+        let start = match (matches.first(), matches.last()) {
             (Some((first, _)), Some((last, _))) => {
                 let below = entries.split_off((*last + 1).min(entries.len()));
                 entries.truncate(*first);
+                let start = entries.len();
                 entries.extend(view);
                 entries.extend(below);
+                start
             }
-            _ => entries.extend(view),
-        }
+            _ => {
+                let start = entries.len();
+                entries.extend(view);
+                start
+            }
+        };
         let excess = entries.len().saturating_sub(ENTRIES);
         entries.drain(..excess);
+        self.view = start.saturating_sub(excess)..(start + shown).saturating_sub(excess);
         self.entries = entries;
+    }
+
+    /// Compares the last view with this one: which bubbles gave way, and to which recall lines.
+    fn vanished(&self, matches: &[(usize, usize)], items: &[Item]) -> Vanished {
+        let in_view: Vec<(usize, usize)> = matches
+            .iter()
+            .filter(|(old, _)| self.view.contains(old))
+            .copied()
+            .collect();
+        let mut vanished = Vanished::default();
+        let mut bounds = vec![(None, None)];
+        for (old, new) in &in_view {
+            if let Some(last) = bounds.last_mut() {
+                last.1 = Some((*old, *new));
+            }
+            bounds.push((Some((*old, *new)), None));
+        }
+        let last = bounds.len() - 1;
+        for (position, (from, to)) in bounds.into_iter().enumerate() {
+            let old_from = from.map_or(self.view.start, |(old, _)| old + 1);
+            let old_to = to.map_or(self.view.end, |(old, _)| old);
+            let new_from = from.map_or(0, |(_, new)| new + 1);
+            let new_to = to.map_or(items.len(), |(_, new)| new);
+            let lost: Vec<&Entry> = self
+                .entries
+                .get(old_from..old_to)
+                .unwrap_or_default()
+                .iter()
+                .filter(|it| !it.line)
+                .collect();
+            let arrived = new_to.saturating_sub(new_from);
+            // At the ends of a view bubbles also scroll off; only as many as gave way to something count,
+            // or all of them when the other end stands still.
+            let lost: Vec<&Entry> = if position == 0 && last > 0 {
+                let stays = in_view
+                    .last()
+                    .is_some_and(|(old, new)| old + 1 == self.view.end && new + 1 == items.len());
+                let many = if stays { lost.len() } else { arrived };
+                lost.iter().rev().take(many).rev().copied().collect()
+            } else if position == last && last > 0 {
+                let stays = in_view
+                    .first()
+                    .is_some_and(|(old, new)| *old == self.view.start && *new == 0);
+                let many = if stays { lost.len() } else { arrived };
+                lost.iter().take(many).copied().collect()
+            } else {
+                lost
+            };
+            vanished.pair(
+                &lost,
+                items.get(new_from..new_to).unwrap_or_default(),
+                new_from,
+            );
+            vanished
+                .gone
+                .extend(lost.iter().map(|it| (it.own, it.text.clone())));
+        }
+        vanished
     }
 }
 
-/// Bubbles between two that are still there, and gone themselves.
-fn gone(old: &[Entry], matches: &[(usize, usize)]) -> Vec<(bool, String)> {
-    let (Some((first, _)), Some((last, last_new))) = (matches.first(), matches.last()) else {
-        return old
+impl Vanished {
+    /// Recall lines and the bubbles they stand for, when there are as many of one as of the other.
+    fn pair(&mut self, lost: &[&Entry], arrived: &[Item], from: usize) {
+        let recalls: Vec<(usize, &pb::Activity)> = arrived
             .iter()
-            .filter(|it| !it.line)
-            .map(|it| (it.own, it.text.clone()))
+            .enumerate()
+            .filter_map(|(at, it)| Some((from + at, &it.draft.as_ref()?.activity)))
+            .filter(|(_, it)| it.kind() == Kind::MessageRecalled)
             .collect();
-    };
-    let still = |index: usize| matches.iter().any(|(old, _)| *old == index);
-    let _ = last_new;
-    old.iter()
-        .enumerate()
-        .filter(|(index, it)| {
-            !it.line && !still(*index) && index >= first && (*index <= *last || *index == last + 1)
-        })
-        .map(|(_, it)| (it.own, it.text.clone()))
-        .collect()
-}
-
-/// The words of the one bubble that gave way to a recall line.
-fn recalled(gone: &[(bool, String)], draft: &Draft) -> String {
-    let own = draft.activity.direction() == Direction::Out;
-    let mut texts = gone.iter().filter(|(was_own, _)| *was_own == own);
-    match (texts.next(), texts.next()) {
-        (Some((_, text)), None) => text.clone(),
-        _ => String::new(),
+        for (at, recall) in &recalls {
+            let own = recall.direction() == Direction::Out;
+            let fits = |it: &Entry| {
+                it.own == own && (own || it.sender.is_empty() || it.sender == recall.sender)
+            };
+            let alike: Vec<usize> = recalls
+                .iter()
+                .filter(|(_, it)| {
+                    it.direction() == recall.direction() && it.sender == recall.sender
+                })
+                .map(|(at, _)| *at)
+                .collect();
+            let candidates: Vec<&&Entry> = lost.iter().filter(|it| fits(it)).collect();
+            if candidates.len() == alike.len() {
+                let nth = alike.iter().position(|it| it == at).unwrap_or(0);
+                if let Some(entry) = candidates.get(nth) {
+                    self.recalled.push((*at, entry.text.clone()));
+                }
+            }
+        }
     }
 }
 
@@ -325,11 +431,14 @@ impl Item {
         let amount = it.amount_fen.unwrap_or(-1).to_string();
         let kind = it.kind.to_string();
         let side = if own { "out" } else { "in" };
+        // The state of a transfer changes inside its bubble; the amount does not.
+        let words = if it.amount_fen.is_some() { "" } else { words };
         let key = text::key(&[&kind, side, &it.sender, &it.content, words, &amount]);
         Self {
             entry: Entry {
                 key,
                 own,
+                sender: it.sender.clone(),
                 text: String::new(),
                 line,
             },
@@ -344,7 +453,8 @@ impl Context<'_> {
     pub(super) fn is_known(&mut self, draft: &Draft, title: &str) -> bool {
         let at_ms = self.signal.at_ms;
         let key = draft.fact_key(title);
-        if draft.activity.direction() != Direction::Out
+        let both_ways = draft.activity.kind() == Kind::Call;
+        if (both_ways || draft.activity.direction() != Direction::Out)
             && self.seen.take(key, Channel::Bubble, at_ms, SAME_FACT_MS)
         {
             return true;

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use mingjing_proto::pb::{self, Confidence, Direction, Interval, Kind, Source};
 
 use super::draft::Draft;
+use super::seen::Channel;
 use super::{Context, text};
+use crate::pack::Place;
 
 /// Names remembered in one snapshot.
 const NAMES: usize = 10_000;
@@ -40,53 +42,107 @@ impl Contacts {
         *self = Self::default();
     }
 
-    /// A page of the list, or all of it.
-    pub(super) fn read(&mut self, context: &Context<'_>, page: &pb::ContactList) -> Vec<Draft> {
-        let list = self
-            .lists
-            .entry(context.signal.package.clone())
-            .or_default();
-        let at_ms = context.signal.at_ms;
-        let mut snapshot = match list.growing.take() {
-            // Another total means the list changed meanwhile: begin again.
-            Some(growing) if growing.total == page.total => growing,
-            _ => Snapshot {
-                began_ms: at_ms,
-                total: page.total,
-                with_ids: true,
-                ..Snapshot::default()
-            },
-        };
-        for it in page.names.iter().take(NAMES) {
+    /// A part of the list as Android handed it over, or all of it.
+    pub(super) fn read(&mut self, context: &mut Context<'_>, page: &pb::ContactList) -> Vec<Draft> {
+        let names = page.names.iter().take(NAMES).map(|it| {
             let shown = if it.name.is_empty() {
                 &it.remark
             } else {
                 &it.name
             };
-            if snapshot.names.len() >= NAMES
-                || context.is_private(&it.name)
-                || context.is_private(&it.remark)
-            {
-                continue;
-            }
-            snapshot.with_ids &= !it.id.is_empty();
-            let key = if it.id.is_empty() {
-                text::name(shown)
+            let told = if it.remark.is_empty() {
+                shown
             } else {
-                text::name(&it.id)
+                &it.remark
             };
-            if !key.is_empty() {
-                let told = if it.remark.is_empty() {
-                    shown
-                } else {
-                    &it.remark
-                };
-                snapshot.names.insert(key, text::name(told));
+            let key = if it.id.is_empty() { shown } else { &it.id };
+            Row {
+                key,
+                told,
+                with_id: !it.id.is_empty(),
+                also: &it.name,
+            }
+        });
+        let part = Part {
+            rows: names.collect(),
+            total: page.total,
+            complete: page.complete,
+            begins: false,
+        };
+        self.merge(context, &part)
+    }
+
+    /// The list page itself, scrolled by the employee.
+    pub(super) fn page(&mut self, context: &mut Context<'_>, screen: &pb::Screen) -> Vec<Draft> {
+        let packs = context.packs;
+        let package = context.signal.package.clone();
+        let is = |place: Place, words: &str| packs.any(&package, place, words);
+        let nodes = screen.nodes.iter().take(ROWS);
+        let texts: Vec<&str> = nodes
+            .map(|it| it.text.trim())
+            .filter(|it| !it.is_empty())
+            .collect();
+        let titled = texts.first().is_some_and(|it| is(Place::ListTitle, it));
+        if !titled {
+            return Vec::new();
+        }
+        let list = super::layout::list_rows(screen);
+        let mut part = Part {
+            rows: Vec::new(),
+            total: 0,
+            complete: false,
+            begins: false,
+        };
+        for words in list
+            .iter()
+            .map(|it| it.text.trim())
+            .filter(|it| !it.is_empty())
+        {
+            if let Some((_, found)) = packs.first(&package, Place::ListTotal, words) {
+                part.total = found.number("total").unwrap_or(0);
+            } else if is(Place::ListTop, words) {
+                part.begins = true;
+            } else if !is(Place::ListFixed, words) {
+                part.rows.push(Row {
+                    key: words,
+                    told: words,
+                    with_id: false,
+                    also: "",
+                });
             }
         }
+        self.merge(context, &part)
+    }
+
+    fn merge(&mut self, context: &mut Context<'_>, part: &Part<'_>) -> Vec<Draft> {
+        let at_ms = context.signal.at_ms;
+        let list = self
+            .lists
+            .entry(context.signal.package.clone())
+            .or_default();
+        let growing = list.growing.take().filter(|it| {
+            // Another total means the list changed meanwhile, and its top that it is shown anew.
+            let same = it.total == part.total || it.total == 0 || part.total == 0;
+            same && !part.begins
+        });
+        let mut snapshot = growing.unwrap_or_else(|| Snapshot {
+            began_ms: at_ms,
+            with_ids: true,
+            ..Snapshot::default()
+        });
+        snapshot.total = snapshot.total.max(part.total);
+        for row in &part.rows {
+            let private = context.is_private(row.told) || context.is_private(row.also);
+            if snapshot.names.len() >= NAMES || private || row.key.is_empty() {
+                continue;
+            }
+            snapshot.with_ids &= row.with_id;
+            snapshot
+                .names
+                .insert(text::name(row.key), text::name(row.told));
+        }
         let counted = u32::try_from(snapshot.names.len()).unwrap_or(u32::MAX);
-        let whole = page.complete || (page.total > 0 && counted >= page.total);
-        if !whole {
+        if !part.complete && (snapshot.total == 0 || counted != snapshot.total) {
             list.growing = Some(snapshot);
             return Vec::new();
         }
@@ -101,7 +157,25 @@ impl Contacts {
     }
 }
 
-fn difference(context: &Context<'_>, before: &Snapshot, now: &Snapshot) -> Vec<Draft> {
+/// Nodes of a list page that are looked at.
+const ROWS: usize = 2000;
+
+struct Row<'a> {
+    key: &'a str,
+    told: &'a str,
+    with_id: bool,
+    also: &'a str,
+}
+
+struct Part<'a> {
+    rows: Vec<Row<'a>>,
+    total: u32,
+    complete: bool,
+    /// The top of the list is in view.
+    begins: bool,
+}
+
+fn difference(context: &mut Context<'_>, before: &Snapshot, now: &Snapshot) -> Vec<Draft> {
     let missing = |from: &Snapshot, than: &Snapshot| -> Vec<String> {
         from.names
             .iter()
@@ -112,26 +186,40 @@ fn difference(context: &Context<'_>, before: &Snapshot, now: &Snapshot) -> Vec<D
     let added = missing(now, before);
     let deleted = missing(before, now);
     let by_id = before.with_ids && now.with_ids;
+    // Without ids a renamed contact looks like one gone and one new.
+    let renamings = !by_id && !added.is_empty() && !deleted.is_empty();
+    let confidence = match (renamings, by_id) {
+        (true, _) => Confidence::Weak,
+        (false, true) => Confidence::Certain,
+        (false, false) => Confidence::Likely,
+    };
+    let at_ms = context.signal.at_ms;
     let mut drafts = Vec::new();
-    let mut tell = |kind: Kind, direction: Direction, names: Vec<String>, sure: bool| {
+    let both = [
+        (Kind::ContactAdded, Direction::None, added),
+        (Kind::ContactDeleted, Direction::Out, deleted),
+    ];
+    for (kind, direction, names) in both {
         for peer in names {
             let mut draft = context.draft(kind, direction, Source::Contacts);
-            draft.confidence(match (sure, by_id) {
-                (false, _) => Confidence::Weak,
-                (true, true) => Confidence::Certain,
-                (true, false) => Confidence::Likely,
-            });
+            draft.confidence(confidence);
             draft.activity.peer = peer;
             draft.activity.interval = Some(Interval {
                 from_ms: before.began_ms,
-                to_ms: context.signal.at_ms,
+                to_ms: at_ms,
             });
-            drafts.push(draft);
+            // A dialog or a line on screen may have told it already.
+            let key = draft.contact_key();
+            if !context
+                .seen
+                .take(key, Channel::Notification, at_ms, TOLD_MS)
+            {
+                drafts.push(draft);
+            }
         }
-    };
-    // Without ids a renamed contact looks like one gone and one new.
-    let renamings = !by_id && !added.is_empty() && !deleted.is_empty();
-    tell(Kind::ContactAdded, Direction::None, added, !renamings);
-    tell(Kind::ContactDeleted, Direction::Out, deleted, !renamings);
+    }
     drafts
 }
+
+/// A coming or going told on screen answers for the list this long.
+const TOLD_MS: i64 = 24 * 60 * 60 * 1000;

@@ -70,7 +70,17 @@ impl Draft {
             "in"
         };
         let kind = it.kind().name();
-        text::key(&[title, kind, out, &it.content, words, &it.target, &it.sender])
+        // A call has no sender of its own, and a contact event none but its peer.
+        let sender = match it.kind() {
+            Kind::Call | Kind::ContactAdded | Kind::ContactDeleted => "",
+            _ => it.sender.as_str(),
+        };
+        text::key(&[title, kind, out, &it.content, words, &it.target, sender])
+    }
+
+    /// What makes a contact's coming or going the same on screen and in the list.
+    pub(super) fn contact_key(&self) -> u64 {
+        text::key(&["contact", self.activity.kind().name(), &self.activity.peer])
     }
 
     /// What makes a bubble and a page the same movement of money.

@@ -129,6 +129,25 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
     }
 }
 
+/// The nodes inside the largest list of a page; none without one.
+pub(super) fn list_rows(screen: &pb::Screen) -> &[pb::Node] {
+    let nodes = screen
+        .nodes
+        .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
+        .unwrap_or_default();
+    let frame = Frame {
+        nodes,
+        width: screen.width,
+        height: screen.height,
+        avatars: Vec::new(),
+        input: None,
+    };
+    frame
+        .list()
+        .and_then(|(start, end)| nodes.get(start + 1..end))
+        .unwrap_or_default()
+}
+
 fn is_input(node: &pb::Node) -> bool {
     node.class.ends_with("EditText")
 }
@@ -235,7 +254,9 @@ impl<'a> Frame<'a> {
                 && !packs.any(package, Place::ChatControl, words)
                 && !packs.any(package, Place::System, words)
         });
-        found.map_or((None, ""), |(index, node)| (Some(index), node.text.trim()))
+        found.map_or((None, ""), |(index, node)| {
+            (Some(index), node.text.as_str())
+        })
     }
 
     /// A company line right below the title.
@@ -256,7 +277,7 @@ impl<'a> Frame<'a> {
         list: Option<(usize, usize)>,
         title: Option<usize>,
     ) -> Vec<Part<'a>> {
-        let groups = list.and_then(|(start, end)| self.children(start, end));
+        let groups = list.and_then(|(start, end)| self.children(packs, package, start, end));
         let grouped = groups.is_some();
         let groups = groups.unwrap_or_else(|| {
             let all = |index: &usize| {
@@ -317,12 +338,25 @@ impl<'a> Frame<'a> {
     }
 
     /// The rows of a nested list, when the nesting is there.
-    fn children(&self, start: usize, end: usize) -> Option<Vec<Vec<usize>>> {
+    fn children(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        start: usize,
+        end: usize,
+    ) -> Option<Vec<Vec<usize>>> {
         let inside = self.nodes.get(start + 1..end)?;
         let depth = inside.iter().map(|it| it.depth).min()?;
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for (offset, node) in inside.iter().enumerate() {
-            if node.depth == depth || groups.is_empty() {
+            // A centred line below a row's own frame is not in it, whatever the nesting says.
+            let below = groups
+                .last()
+                .and_then(|it| self.nodes.get(*it.first()?))
+                .is_some_and(|row| bounded(row) && bounded(node) && node.top >= row.bottom)
+                && self.is_centred(node)
+                && is_line(packs, package, node);
+            if node.depth == depth || groups.is_empty() || below {
                 groups.push(Vec::new());
             }
             groups.last_mut()?.push(start + 1 + offset);
@@ -570,6 +604,11 @@ fn centred(node: &pb::Node, evidence: Evidence) -> Part<'_> {
         descs: Vec::new(),
         evidence,
     }
+}
+
+fn is_line(packs: &PackSet, package: &str, node: &pb::Node) -> bool {
+    let words = text::clean(&node.text);
+    packs.any(package, Place::Time, &words) || packs.any(package, Place::System, &words)
 }
 
 fn is_company_line(words: &str) -> bool {

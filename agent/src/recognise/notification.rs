@@ -35,7 +35,8 @@ struct Known {
     key: u64,
     /// The newest post: its words, count and time.
     last: Option<(u64, i64)>,
-    unread: u32,
+    /// Unread messages as last told; none before the first sight, whose older ones are history.
+    unread: Option<u32>,
     group: Option<bool>,
     lines: VecDeque<u64>,
 }
@@ -75,7 +76,7 @@ impl Notices {
         self.conversations.push_back(known.unwrap_or_else(|| Known {
             key,
             last: None,
-            unread: 0,
+            unread: None,
             group: None,
             lines: VecDeque::new(),
         }));
@@ -86,12 +87,10 @@ impl Notices {
 
     /// What a notification says.
     pub(super) fn read(&mut self, context: &mut Context<'_>, it: &pb::Notification) -> Vec<Draft> {
-        let title = text::clean(&it.title);
-        let conversation_title = text::clean(&it.conversation_title);
-        let shown = if conversation_title.is_empty() {
-            &title
+        let shown = if it.conversation_title.trim().is_empty() {
+            &it.title
         } else {
-            &conversation_title
+            &it.conversation_title
         };
         let (name, counted) = text::without_count(shown);
         if context.is_private(name) || context.is_private(shown) {
@@ -100,7 +99,7 @@ impl Notices {
         let package = context.signal.package.as_str();
         if it.event() == pb::notification::Event::Removed {
             let known = self.known(text::key(&[package, name]));
-            known.unread = 0;
+            known.unread = Some(0);
             known.last = None;
             return Vec::new();
         }
@@ -199,11 +198,8 @@ impl Notices {
         let known = self.known(text::key(&[&package, title]));
         let new = known.new_lines(&keys);
         known.group = Some(group);
-        known.unread = known
-            .unread
-            .saturating_add(u32::try_from(keys.len() - new).unwrap_or(0));
         let lines = it.messages.iter().skip(new).map(|message| {
-            let sender = text::clean(&message.sender);
+            let sender = message.sender.as_str();
             let own = sender.is_empty()
                 || (!context.watch.own_name.is_empty() && sender == context.watch.own_name);
             (message, own)
@@ -231,7 +227,10 @@ impl Notices {
         counted: bool,
     ) -> Vec<Draft> {
         let package = context.signal.package.clone();
-        let keys: Vec<u64> = it.lines.iter().map(|line| text::key(&[line])).collect();
+        let uncounted = |line: &String| {
+            text::key(&[unread_prefix(line).map_or(line.as_str(), |(_, rest)| rest)])
+        };
+        let keys: Vec<u64> = it.lines.iter().map(uncounted).collect();
         let known = self.known(text::key(&[&package, title]));
         let new = known.new_lines(&keys);
         let mut drafts = Vec::new();
@@ -257,28 +256,20 @@ impl Notices {
             return Vec::new();
         }
         let (count, mut drafts) = self.one(context, it, title, counted, words);
+        let line_key = text::key(&[unread_prefix(words).map_or(words, |(_, rest)| rest)]);
         let known = self.known(key);
-        let missed = match count {
-            Some(count) if count > known.unread => {
-                let missed = count - known.unread - 1;
-                known.unread = count;
-                missed
-            }
-            Some(count) => {
-                known.unread = count;
-                0
-            }
-            None => {
-                known.unread = 1;
-                0
-            }
+        let missed = match (count, known.unread) {
+            (Some(count), Some(unread)) => count.saturating_sub(unread.saturating_add(1)),
+            _ => 0,
         };
+        known.unread = Some(count.unwrap_or(1));
+        known.lines.push_back(line_key);
         if missed > 0 {
             let mut gap = context.draft(Kind::Coverage, Direction::None, Source::Notification);
             gap.activity.content = "gap".to_owned();
             gap.activity.count = missed;
             gap.confidence(Confidence::Certain);
-            drafts.push(gap);
+            drafts.insert(0, gap);
         }
         drafts
     }
@@ -335,9 +326,9 @@ impl Notices {
                 own: group_told,
                 confidence: Confidence::Certain,
             }
-        } else if app || service {
+        } else if app || service || title.trim().is_empty() {
             match split_sender(rest, count.is_some()) {
-                Some((sender, body)) if app => {
+                Some((sender, body)) if app || title.trim().is_empty() => {
                     conversation = Conversation {
                         title: sender,
                         group: false,
@@ -471,7 +462,7 @@ fn from_ticker(
     it: &pb::Notification,
 ) -> Vec<Draft> {
     let ticker = it.ticker.trim();
-    let title = text::clean(&it.title).into_owned();
+    let title = it.title.clone();
     if ticker.is_empty() {
         return Vec::new();
     }
@@ -523,10 +514,14 @@ fn unread_prefix(words: &str) -> Option<(u32, &str)> {
 
 /// What a named person said: `Oasis: Hello`, `朝夕。 : [图片]`.
 fn said_by<'t>(words: &'t str, name: &str) -> Option<&'t str> {
-    if name.is_empty() {
+    if name.trim().is_empty() {
         return None;
     }
-    let after = words.trim_start().strip_prefix(name)?.trim_start();
+    let words = words.trim_start();
+    let after = words
+        .strip_prefix(name)
+        .or_else(|| words.strip_prefix(name.trim()))?
+        .trim_start();
     let body = after.strip_prefix([':', '：'])?;
     Some(body.trim_start())
 }

@@ -14,6 +14,8 @@ use crate::pack::{Captured, Outcome, Pattern, Place, WindowRole};
 
 /// What follows a dialog counts for this long.
 const DIALOG_MS: i64 = 2 * 60 * 1000;
+/// A call's notification, page and bubble are one call this long.
+const CALL_MS: i64 = 5 * 60 * 1000;
 /// The same statement of the same kind of page is the same fact this long.
 const SAME_PAGE_MS: i64 = 60 * 60 * 1000;
 
@@ -93,6 +95,17 @@ impl Pages {
             return None;
         }
         let at_ms = context.signal.at_ms;
+        if draft.activity.kind() == Kind::Call {
+            if draft.activity.peer.is_empty() {
+                draft.activity.peer = text::name(caller(context, lines, line));
+            }
+            let key = draft.fact_key(&draft.activity.peer);
+            let known = context.seen.take(key, Channel::Page, at_ms, CALL_MS);
+            context.seen.note(key, Channel::Page, at_ms);
+            if known || context.is_private(&draft.activity.peer) {
+                return None;
+            }
+        }
         let money = draft.money_key();
         if draft.activity.amount_fen.is_some()
             && context
@@ -141,11 +154,11 @@ impl Pages {
         let (Some(kind), Some(outcome)) = (pattern.kind, pattern.outcome) else {
             return false;
         };
-        if self
-            .asked
-            .as_ref()
-            .is_some_and(|it| it.draft.activity.kind() == kind)
-        {
+        let same = |it: &Asked| {
+            let about = &it.draft.activity.peer;
+            it.draft.activity.kind() == kind && (about.is_empty() || found.get("peer") == about)
+        };
+        if self.asked.as_ref().is_some_and(same) {
             return true;
         }
         let mut draft = context.draft(kind, pattern.direction, Source::Screen);
@@ -225,12 +238,40 @@ impl Pages {
         None
     }
 
+    /// The app came back to its main window. What a dialog wanted gone must not be listed there.
+    pub(super) fn home(&mut self, context: &Context<'_>, lines: &[String]) -> Option<Draft> {
+        let draft = self.followed(context, WindowRole::Main, None)?;
+        let it = &draft.activity;
+        let title = it.conversation.as_ref().map_or("", |it| it.title.as_str());
+        let listed = lines
+            .iter()
+            .any(|line| !line.is_empty() && (*line == it.peer || line == title));
+        (!listed).then_some(draft)
+    }
+
     /// The conversation the waiting dialog is about.
     pub(super) fn asked_about(&self) -> &str {
         self.asked
             .as_ref()
             .map_or("", |it| it.conversation.as_str())
     }
+}
+
+/// Who is on the other end: the line nearest above the statement that is no control and no statement.
+fn caller<'t>(context: &Context<'_>, lines: &'t [String], statement: usize) -> &'t str {
+    let package = context.signal.package.as_str();
+    let is_name = |line: &&String| {
+        ![Place::PageControl, Place::Page, Place::Avatar]
+            .iter()
+            .any(|place| context.packs.any(package, *place, line))
+    };
+    let (above, below) = lines.split_at(statement.min(lines.len()));
+    above
+        .iter()
+        .rev()
+        .find(is_name)
+        .or_else(|| below.iter().find(is_name))
+        .map_or("", String::as_str)
 }
 
 /// The first line a page pattern takes, when everything it also needs is there.

@@ -35,9 +35,9 @@ pub(super) fn head(text: &str, limit: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A name, title or other short field within the limits.
+/// A name, title or other short field as seen, within the limits.
 pub(super) fn name(text: &str) -> String {
-    head(&clean(text), limits::NAME_BYTES).to_owned()
+    head(text, limits::NAME_BYTES).to_owned()
 }
 
 /// The names of a list as system lines show it: `王芳、李四`, `Mary, Bob`.
@@ -51,8 +51,7 @@ pub(super) fn names(list: &str) -> impl Iterator<Item = String> + '_ {
 
 /// A title without its member count, and whether it had one: `项目群(12)`.
 pub(super) fn without_count(title: &str) -> (&str, bool) {
-    let title = title.trim();
-    let Some(inner) = title.strip_suffix([')', '）']) else {
+    let Some(inner) = title.trim_end().strip_suffix([')', '）']) else {
         return (title, false);
     };
     let Some(open) = inner.rfind(['(', '（']) else {
