@@ -292,6 +292,31 @@ fn switches(words: &'static Words, policy: &Policy) -> Vec<Switch> {
 }
 
 impl Rendered {
+    /// The message that decides on `categories` after this notice was shown.
+    pub fn choice(
+        &self,
+        categories: &[Category],
+        decision: pb::Decision,
+        given_how: &str,
+    ) -> pb::FromApp {
+        let choice = pb::ConsentChoice {
+            decisions: categories
+                .iter()
+                .map(|category| pb::CategoryDecision {
+                    category: (*category).into(),
+                    decision: decision.into(),
+                })
+                .collect(),
+            language: self.language.clone(),
+            given_how: given_how.to_owned(),
+            notice_version: self.version,
+            notice_sha256: hex::decode(&self.sha256).unwrap_or_default(),
+        };
+        pb::FromApp {
+            body: Some(pb::from_app::Body::Consent(choice)),
+        }
+    }
+
     /// The notice as plain text, for the command line and for saving.
     pub fn to_text(&self) -> String {
         let mut text = String::new();

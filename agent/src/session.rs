@@ -59,16 +59,20 @@ enum Next {
 /// Decides after every end. A refused client certificate shows as `Cancelled` or `Unknown` and is
 /// like any broken connection: the next attempt renews first if it has to.
 fn next(error: &SessionError) -> Next {
-    let status = match error {
-        SessionError::Status(status) => status,
-        SessionError::Renew(RenewError::Refused(status)) => status,
-        SessionError::Superseded => return Next::Superseded,
-        _ => return Next::Backoff,
+    if matches!(error, SessionError::Superseded) {
+        return Next::Superseded;
+    }
+    let (SessionError::Status(status) | SessionError::Renew(RenewError::Refused(status))) = error
+    else {
+        return Next::Backoff;
     };
-    match status.code() {
-        Code::FailedPrecondition if status.message().starts_with("pending") => Next::Pending,
-        Code::PermissionDenied if status.message().starts_with("revoked") => Next::Revoked,
-        _ => Next::Backoff,
+    let says = |code, word| status.code() == code && status.message().starts_with(word);
+    if says(Code::FailedPrecondition, "pending") {
+        Next::Pending
+    } else if says(Code::PermissionDenied, "revoked") {
+        Next::Revoked
+    } else {
+        Next::Backoff
     }
 }
 

@@ -36,9 +36,10 @@ fn phone(cap: Cap) -> Phone {
 }
 
 fn events(category: Category, texts: &[String], at_ms: i64) -> NewRecord {
-    let kind = match category {
-        Category::Money => pb::Kind::TransferSent,
-        _ => pb::Kind::Message,
+    let kind = if category == Category::Money {
+        pb::Kind::TransferSent
+    } else {
+        pb::Kind::Message
     };
     let activities: Vec<_> = texts
         .iter()

@@ -109,9 +109,10 @@ impl Core {
             return "no_notice";
         }
         if let Err(reason) = self.gate(now_ms).moment(now_ms, true) {
-            return match reason {
-                crate::scope::Drop::NoPolicy => "no_schedule",
-                other => other.into(),
+            return if reason == crate::scope::Drop::NoPolicy {
+                "no_schedule"
+            } else {
+                reason.into()
             };
         }
         if !self.permissions.is_empty() && self.permissions.values().all(|on| !on) {
