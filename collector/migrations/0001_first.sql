@@ -228,6 +228,7 @@ create table epochs (
     device bytea not null,
     epoch bigint not null,
     previous bytea not null,
+    after_seq bigint not null,
     begun_ms bigint not null,
     primary key (device, epoch)
 );

@@ -134,31 +134,6 @@ pub async fn link_at(db: &Db, device: DeviceId, epoch: u64, seq: u64) -> Result<
     Ok(Some(link.try_into().map_err(|_| Error::Sealed)?))
 }
 
-/// The largest seq at or before `seq` where a record ends, with its link; 0 and the epoch's first
-/// `previous` when there is none.
-pub async fn boundary(db: &Db, device: &Device, epoch: u64, seq: u64) -> Result<(u64, Link)> {
-    let row = sqlx::query(
-        "select first_seq, count, link from records
-         where device = $1 and epoch = $2 and first_seq + count - 1 <= $3
-         order by first_seq desc limit 1",
-    )
-    .bind(&device.device.0[..])
-    .bind(epoch.cast_signed())
-    .bind(seq.cast_signed())
-    .fetch_optional(db.reader())
-    .await?;
-    if let Some(row) = row {
-        let last = row.try_get::<i64, _>("first_seq")? + row.try_get::<i64, _>("count")? - 1;
-        let link = row.try_get::<&[u8], _>("link")?;
-        return Ok((
-            last.cast_unsigned(),
-            link.try_into().map_err(|_| Error::Sealed)?,
-        ));
-    }
-    let first = first_previous(db, device, epoch).await?;
-    Ok((0, first.unwrap_or_else(|| chain::genesis(&device.spki))))
-}
-
 /// The first `previous` of an epoch: the key's hash for the first, what was agreed on for later ones.
 pub async fn first_previous(db: &Db, device: &Device, epoch: u64) -> Result<Option<Link>> {
     if epoch == 1 {
@@ -177,20 +152,49 @@ pub async fn first_previous(db: &Db, device: &Device, epoch: u64) -> Result<Opti
     .transpose()
 }
 
+/// The last seq of an epoch, 0 when nothing was stored in it.
+pub async fn last_seq(db: &Db, device: DeviceId, epoch: u64) -> Result<u64> {
+    let row = sqlx::query(
+        "select first_seq, count from records where device = $1 and epoch = $2
+         order by first_seq desc limit 1",
+    )
+    .bind(&device.0[..])
+    .bind(epoch.cast_signed())
+    .fetch_optional(db.reader())
+    .await?;
+    row.map_or(Ok(0), |row| {
+        let last = row.try_get::<i64, _>("first_seq")? + row.try_get::<i64, _>("count")? - 1;
+        Ok(last.cast_unsigned())
+    })
+}
+
+/// The last seq of the epoch before that both sides agreed on when this one began.
+pub async fn agreed_before(db: &Db, device: DeviceId, epoch: u64) -> Result<Option<u64>> {
+    let row = sqlx::query("select after_seq from epochs where device = $1 and epoch = $2")
+        .bind(&device.0[..])
+        .bind(epoch.cast_signed())
+        .fetch_optional(db.reader())
+        .await?;
+    row.map(|row| Ok(row.try_get::<i64, _>("after_seq")?.cast_unsigned()))
+        .transpose()
+}
+
 /// Writes down where a new epoch begins.
 pub async fn begin_epoch(
     tx: &mut Tx,
     device: DeviceId,
     epoch: u64,
+    after_seq: u64,
     previous: &Link,
     now_ms: i64,
 ) -> Result<()> {
     sqlx::query(
-        "insert into epochs (device, epoch, previous, begun_ms) values ($1, $2, $3, $4)
-         on conflict do nothing",
+        "insert into epochs (device, epoch, after_seq, previous, begun_ms)
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
     )
     .bind(&device.0[..])
     .bind(epoch.cast_signed())
+    .bind(after_seq.cast_signed())
     .bind(&previous[..])
     .bind(now_ms)
     .execute(&mut **tx)

@@ -21,6 +21,7 @@ mod own;
 mod phones;
 mod rule_words;
 mod rules;
+mod serve;
 mod shell;
 mod stream;
 mod tokens;
@@ -33,9 +34,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::error::Error;
+
+pub use serve::serve;
 
 /// What the pages share.
 #[derive(Debug)]
@@ -45,19 +49,23 @@ struct Console {
     attempts: login::Attempts,
     rule_words: rule_words::Cache,
     verdict: audit_log::LastVerdict,
+    stop: CancellationToken,
 }
 
 /// Bytes of a form at most.
 const LARGEST_FORM: usize = 64 * 1024;
 
 /// All pages. The caller binds, speaks TLS and puts `ConnectInfo<SocketAddr>` into each request.
-pub fn router(shared: Arc<Shared>) -> Router {
+///
+/// Streams of alerts end at `stop`.
+pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
     let console = Arc::new(Console {
         // The configuration has checked the zone.
         zone: TimeZone::get(&shared.config.zone).unwrap_or(TimeZone::UTC),
         attempts: login::Attempts::default(),
         rule_words: rule_words::Cache::default(),
         verdict: audit_log::LastVerdict::default(),
+        stop,
         shared,
     });
     Router::new()

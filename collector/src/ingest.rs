@@ -126,6 +126,26 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// What the phone's holder is told of its findings: rule and time, no content.
+    pub fn notices(&self, view: &View) -> Vec<pb::FindingNotice> {
+        self.findings
+            .iter()
+            .map(|finding| pb::FindingNotice {
+                finding_id: hex::encode(finding.id),
+                rule_id: finding.rule.clone(),
+                rule_title: view
+                    .rules
+                    .rule(&finding.rule)
+                    .map(|rule| rule.title_zh.clone())
+                    .unwrap_or_default(),
+                at_ms: finding.at_ms,
+                state: "new".to_owned(),
+            })
+            .collect()
+    }
+}
+
 /// Decides the records of a batch in order and advances the view past those to be stored.
 pub async fn decide(shared: &Shared, view: &mut View, records: Vec<Record>) -> Result<Decided> {
     let mut prepared = Prepared::new(view.device.device, view.head);

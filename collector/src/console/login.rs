@@ -200,7 +200,7 @@ async fn authenticate(console: &Console, login: &str, password: &str) -> Result<
         Err(error) => return Err(error),
     };
     let id = person.as_ref().map_or("", |person| &person.person);
-    let right = people::verify_password(&console.shared, id, password).await?;
+    let right = people::verify_password(db, id, password).await?;
     Ok(person.filter(|person| right && person.left_ms.is_none()))
 }
 

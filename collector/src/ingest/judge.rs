@@ -16,7 +16,6 @@ use crate::findings::{self, FindingContent, NewFinding};
 use crate::normalise::normalise;
 use crate::rules::counts::{BUCKETS, Counts, Window};
 use crate::rules::{CountBy, Event, Hit, Status};
-use crate::seal::KeyName;
 
 /// An addition to a count, decided in the transaction.
 #[derive(Debug)]
@@ -115,14 +114,14 @@ pub(super) async fn event(
         }
         let epoch = view.head.epoch;
         let id = match &hit.count {
-            Some(count) => findings::counted_id(&rule.id, &count.scope, count.first_bucket),
+            // The window is known to the transaction only; a finding stands for a window's length.
+            Some(count) => {
+                let window = count.first_bucket.div_euclid(BUCKETS);
+                findings::counted_id(&rule.id, &count.scope, window)
+            }
             None => findings::finding_id(view.device.device, epoch, seq, &rule.id),
         };
-        let name = KeyName::finding(
-            &events.account,
-            events.day,
-            activity.kind().category() as i32,
-        );
+        let name = findings::key_name(&events.account, activity.at_ms, activity.kind());
         let now_ms = shared.clock.now_ms();
         let key = shared.sealer.key(&shared.db, &name, now_ms).await?;
         let content = FindingContent {

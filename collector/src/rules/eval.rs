@@ -57,6 +57,13 @@ struct CountRule {
     by: CountBy,
 }
 
+impl Rule {
+    /// For rules that count: how much a window may hold without a hit.
+    pub fn count_over(&self) -> Option<i64> {
+        self.body.count.as_ref().map(|count| count.over)
+    }
+}
+
 impl RuleSet {
     /// Adds a hit to `out` for every rule the event fulfils, by rule id; rules in testing included.
     pub fn judge(&self, event: &Event<'_>, counts: &dyn Counts, out: &mut Vec<Hit>) {

@@ -1,0 +1,5 @@
+//! End to end: a real collector, real TLS, phones honest and not.
+
+mod e2e {
+    mod wire;
+}
