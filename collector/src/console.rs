@@ -9,6 +9,7 @@ mod alerts;
 mod assets;
 mod audit_log;
 mod chart;
+mod door;
 mod errors;
 mod finding;
 mod format;
@@ -92,7 +93,7 @@ pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
         .route("/me/findings/{id}", get(own::show_finding))
         .fallback(async || errors::Failure(Error::NotFound("page")))
         .method_not_allowed_fallback(async || errors::Failure(Error::NotFound("page")))
-        .layer(from_fn_with_state(console.clone(), guard::check_form))
+        .layer(from_fn(guard::check_form))
         .layer(login::sessions(&console.shared))
         .route("/static/{file}", get(assets::serve))
         .layer(from_fn(errors::show))
