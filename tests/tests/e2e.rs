@@ -3,6 +3,7 @@
 mod e2e {
     mod agent;
     mod collectors;
+    mod kill;
     mod stores;
     mod wire;
 }

@@ -46,7 +46,7 @@ async fn a_signal_on_a_consented_phone_becomes_a_stored_record_and_a_finding() {
             number("select cast(coalesce(sum(n), 0) as bigint) from tallies where kind = 1").await,
             2
         );
-        drop(blocking(move || drop(phone)).await);
+        blocking(move || drop(phone)).await;
     })
     .await;
 }
