@@ -45,16 +45,16 @@ fn text(n: u64) -> String {
 }
 
 fn write_signals(path: &Path, at_ms: i64) {
-    let mut lines = vec![account_page(at_ms, "wx-kill")];
+    let mut written = vec![account_page(at_ms, "wx-kill")];
     for n in 0..lines() {
         let from = format!("客户{}", n % 50);
-        lines.push(message(
+        written.push(message(
             at_ms + i64::try_from(n * MS_BETWEEN).unwrap(),
             &from,
             &text(n),
         ));
     }
-    std::fs::write(path, lines.join("\n")).unwrap();
+    std::fs::write(path, written.join("\n")).unwrap();
 }
 
 fn agent(dir: &Path, file: &Path) -> Child {
