@@ -97,8 +97,6 @@ pub struct NewRecord {
     pub count: u32,
     /// The hashed bytes.
     pub body: Vec<u8>,
-    /// When its first event happened.
-    pub at_ms: i64,
     /// Set when its times have no anchor.
     pub unanchored: Option<Unanchored>,
     /// Categories this record holds the newest consent of.
@@ -156,6 +154,7 @@ pub struct Buffer {
     sent_seq: u64,
     /// First seq of the overflow gap that was not sent since it was made.
     growing: Option<u64>,
+    known_ms: i64,
     /// A database with content lies here.
     in_use: bool,
 }
@@ -179,6 +178,7 @@ impl Buffer {
             genesis,
             sent_seq: 0,
             growing: None,
+            known_ms: 0,
         };
         buffer.load(keys)?;
         Ok(buffer)
@@ -270,7 +270,7 @@ impl Buffer {
         let mut changes = Changes::default();
         let first = meta.head_seq + 1;
         for record in records {
-            self.add(keys, &mut meta, &mut changes, record)?;
+            self.add(keys, &mut meta, &mut changes, record, now_ms)?;
         }
         if input_line > meta.input_line {
             meta.input_line = input_line;
@@ -290,6 +290,7 @@ impl Buffer {
         meta: &mut Meta,
         changes: &mut Changes,
         record: NewRecord,
+        now_ms: i64,
     ) -> Result<(), BufferError> {
         let key = keys.get(record.category).ok_or(BufferError::NoKey {
             category: record.category.into(),
@@ -299,7 +300,7 @@ impl Buffer {
             first_seq: meta.head_seq + 1,
             count: record.count,
             category: record.category.into(),
-            at_ms: record.at_ms,
+            at_ms: now_ms,
             unanchored: record.unanchored,
             ..Header::default()
         };
@@ -316,7 +317,18 @@ impl Buffer {
         Ok(())
     }
 
-    fn commit(&mut self, meta: Meta, mut changes: Changes) -> Result<(), BufferError> {
+    /// Remembers a time known for certain; it reaches the disk with the next change.
+    pub fn know(&mut self, known_ms: i64) {
+        self.known_ms = self.known_ms.max(known_ms);
+    }
+
+    /// The last time known for certain.
+    pub fn known_ms(&self) -> i64 {
+        self.known_ms.max(self.meta.known_ms)
+    }
+
+    fn commit(&mut self, mut meta: Meta, mut changes: Changes) -> Result<(), BufferError> {
+        meta.known_ms = self.known_ms();
         changes.insert(META, meta.encode_to_vec());
         self.store.apply(changes)?;
         self.meta = meta;
@@ -480,15 +492,18 @@ impl Meta {
             _ if !header.is_content() => 0,
             Change::In | Change::Out => u64::from(header.count),
         };
+        let unanchored = u64::from(header.unanchored.is_some());
         let slot = &mut self.events[index(header.category())];
         match change {
             Change::In => {
                 *slot += events;
                 self.bytes += header.cost();
+                self.unanchored += unanchored;
             }
             Change::Out => {
                 *slot = slot.saturating_sub(events);
                 self.bytes = self.bytes.saturating_sub(header.cost());
+                self.unanchored = self.unanchored.saturating_sub(unanchored);
             }
         }
     }

@@ -70,7 +70,12 @@ impl Phone {
             agent: None,
         };
         phone.start();
-        phone.agent().shared.core().anchored(MORNING).expect("anchored");
+        phone
+            .agent()
+            .shared
+            .core()
+            .anchored(MORNING)
+            .expect("anchored");
         phone
     }
 

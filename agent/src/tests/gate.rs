@@ -163,7 +163,10 @@ fn lost_signals_become_a_coverage_gap() {
     };
     phone.agent().record(message).expect("recorded");
     let waiting = phone.waiting();
-    assert_eq!((waiting[0].kind(), waiting[0].count), (pb::Kind::Coverage, 7));
+    assert_eq!(
+        (waiting[0].kind(), waiting[0].count),
+        (pb::Kind::Coverage, 7)
+    );
 }
 
 #[test]

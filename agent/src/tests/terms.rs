@@ -10,7 +10,11 @@ fn a_wider_schedule_waits_for_a_new_consent() {
     phone.deliver(SignedKind::Policy, wider.encode_to_vec());
     let status = phone.agent().status();
     assert_eq!((status.policy_version, status.policy_offered), (1, 2));
-    assert!(status.problems[0].contains("hours are wider"), "{:?}", status.problems);
+    assert!(
+        status.problems[0].contains("hours are wider"),
+        "{:?}",
+        status.problems
+    );
     phone.clock.advance(9 * HOUR);
     assert_eq!(phone.agent().status().state, "off_hours");
     phone.grant(&[Category::Messages]);
@@ -53,7 +57,11 @@ fn other_terms_than_the_notices_are_refused() {
     phone.deliver(SignedKind::Policy, other.encode_to_vec());
     let status = phone.agent().status();
     assert_eq!(status.policy_version, 1);
-    assert!(status.problems[0].contains("terms"), "{:?}", status.problems);
+    assert!(
+        status.problems[0].contains("terms"),
+        "{:?}",
+        status.problems
+    );
 }
 
 #[test]
