@@ -5,4 +5,7 @@ pub mod child;
 pub mod clock;
 pub mod harness;
 pub mod phone;
+pub mod postgres;
 pub mod raw;
+pub mod scene;
+pub mod search;
