@@ -13,6 +13,7 @@
 
 mod format;
 mod gaps;
+mod read;
 mod rewrite;
 mod sent;
 
@@ -97,8 +98,6 @@ pub struct NewRecord {
     pub count: u32,
     /// The hashed bytes.
     pub body: Vec<u8>,
-    /// When its first event happened.
-    pub at_ms: i64,
     /// Set when its times have no anchor.
     pub unanchored: Option<Unanchored>,
     /// Categories this record holds the newest consent of.
@@ -156,6 +155,7 @@ pub struct Buffer {
     sent_seq: u64,
     /// First seq of the overflow gap that was not sent since it was made.
     growing: Option<u64>,
+    known_ms: i64,
     /// A database with content lies here.
     in_use: bool,
 }
@@ -179,6 +179,7 @@ impl Buffer {
             genesis,
             sent_seq: 0,
             growing: None,
+            known_ms: 0,
         };
         buffer.load(keys)?;
         Ok(buffer)
@@ -270,7 +271,7 @@ impl Buffer {
         let mut changes = Changes::default();
         let first = meta.head_seq + 1;
         for record in records {
-            self.add(keys, &mut meta, &mut changes, record)?;
+            self.add(keys, &mut meta, &mut changes, record, now_ms)?;
         }
         if input_line > meta.input_line {
             meta.input_line = input_line;
@@ -290,6 +291,7 @@ impl Buffer {
         meta: &mut Meta,
         changes: &mut Changes,
         record: NewRecord,
+        now_ms: i64,
     ) -> Result<(), BufferError> {
         let key = keys.get(record.category).ok_or(BufferError::NoKey {
             category: record.category.into(),
@@ -299,7 +301,7 @@ impl Buffer {
             first_seq: meta.head_seq + 1,
             count: record.count,
             category: record.category.into(),
-            at_ms: record.at_ms,
+            at_ms: now_ms,
             unanchored: record.unanchored,
             ..Header::default()
         };
@@ -316,74 +318,27 @@ impl Buffer {
         Ok(())
     }
 
-    fn commit(&mut self, meta: Meta, mut changes: Changes) -> Result<(), BufferError> {
+    /// Remembers a time known for certain; it reaches the disk with the next change.
+    pub fn know(&mut self, known_ms: i64) {
+        self.known_ms = self.known_ms.max(known_ms);
+    }
+
+    /// The last time known for certain.
+    pub fn known_ms(&self) -> i64 {
+        self.known_ms.max(self.meta.known_ms)
+    }
+
+    fn commit(&mut self, mut meta: Meta, mut changes: Changes) -> Result<(), BufferError> {
+        meta.known_ms = self.known_ms();
         changes.insert(META, meta.encode_to_vec());
         self.store.apply(changes)?;
         self.meta = meta;
         Ok(())
     }
 
-    /// Whole records from the one that holds `from_seq` on, up to about `max_events` and `max_bytes`
-    /// (at least one record). A record that can't be opened any more becomes a gap on the way.
-    pub fn peek(
-        &mut self,
-        keys: &Keys,
-        from_seq: u64,
-        max_events: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<Outgoing>, BufferError> {
-        self.ready(keys)?;
-        let mut out = Vec::new();
-        let (mut events, mut bytes) = (0, 0);
-        let mut damaged = Vec::new();
-        let mut sent_gaps = Vec::new();
-        for header in self.headers(from_seq)? {
-            let header = header?;
-            let size = header.sealed_bytes as usize + 64;
-            if !out.is_empty()
-                && (events + header.count as usize > max_events || bytes + size > max_bytes)
-            {
-                break;
-            }
-            let outgoing = if header.is_gap() {
-                sent_gaps.push(header.first_seq);
-                Outgoing::Gap(gap_of(&header))
-            } else if let Some(plain) = self.open_record(keys, &header)? {
-                events += header.count as usize;
-                Outgoing::Frame(frame(&header, plain))
-            } else {
-                let gap = gaps::in_place_of(&header, keys);
-                let outgoing = Outgoing::Gap(gap_of(&gap));
-                damaged.push((header, gap));
-                outgoing
-            };
-            bytes += size;
-            out.push(outgoing);
-        }
-        for (header, gap) in damaged {
-            self.replace_with_gap(&[header], gap)?;
-        }
-        self.growing = self.growing.filter(|seq| !sent_gaps.contains(seq));
-        if let Some(last) = out.last() {
-            self.sent_seq = self.sent_seq.max(last.last_seq());
-        }
-        Ok(out)
-    }
-
     /// A session ended: what it had in flight counts as not sent.
     pub fn forget_sent(&mut self) {
         self.sent_seq = self.meta.acked_seq;
-    }
-
-    /// The link at `seq` when a record of the current epoch ends there.
-    pub fn link_at(&self, seq: u64) -> Result<Option<Link>, BufferError> {
-        if seq == self.meta.acked_seq {
-            return Ok(Some(link_of(&self.meta.acked_link)));
-        }
-        let header = self.headers(seq)?.next().transpose()?;
-        Ok(header
-            .filter(|header| header.last_seq() == seq)
-            .map(|header| header.link()))
     }
 
     /// Lets go of every record that ends at or before `through`. Not flushed: see the module's docs.
@@ -415,56 +370,6 @@ impl Buffer {
         }
         self.commit(meta, changes)
     }
-
-    /// Headers of the records not yet acknowledged, from the one that holds `seq`.
-    fn headers(
-        &self,
-        seq: u64,
-    ) -> Result<impl Iterator<Item = Result<Header, BufferError>> + '_, BufferError> {
-        let seq = seq.max(self.meta.acked_seq + 1);
-        let epoch = self.meta.epoch;
-        let mut from = record_key(epoch, seq);
-        // A gap that grew may have begun before `seq`.
-        if let Some((key, _)) = self.store.before(format::RECORDS, &from)?
-            && key[1..9] == epoch.to_be_bytes()
-        {
-            let header = self.store.get(&part_key(&key[..17], 0))?;
-            let header = header.and_then(|bytes| Header::decode(&*bytes).ok());
-            if header.is_some_and(|header| {
-                header.last_seq() >= seq && header.first_seq > self.meta.acked_seq
-            }) {
-                from = key[..17].to_vec();
-            }
-        }
-        let prefix = [&[format::RECORDS][..], &epoch.to_be_bytes()].concat();
-        Ok(self
-            .store
-            .range(&prefix, &from)?
-            .filter(|entry| {
-                entry
-                    .as_ref()
-                    .map_or(true, |(key, _)| key.ends_with(&[0, 0]) && key.len() == 19)
-            })
-            .map(|entry| {
-                let (_, value) = entry?;
-                Header::decode(&*value).map_err(|_| self.damaged())
-            }))
-    }
-
-    fn open_record(&self, keys: &Keys, header: &Header) -> Result<Option<Plain>, BufferError> {
-        let Some(key) = keys.get(header.category()) else {
-            return Ok(None);
-        };
-        let record = record_key(header.epoch, header.first_seq);
-        let mut sealed = Vec::with_capacity(header.sealed_bytes as usize);
-        for part in 1..=header.parts() {
-            match self.store.get(&part_key(&record, part))? {
-                Some(bytes) => sealed.extend_from_slice(&bytes),
-                None => return Ok(None),
-            }
-        }
-        Ok(format::open(key, header, sealed))
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -480,15 +385,18 @@ impl Meta {
             _ if !header.is_content() => 0,
             Change::In | Change::Out => u64::from(header.count),
         };
+        let unanchored = u64::from(header.unanchored.is_some());
         let slot = &mut self.events[index(header.category())];
         match change {
             Change::In => {
                 *slot += events;
                 self.bytes += header.cost();
+                self.unanchored += unanchored;
             }
             Change::Out => {
                 *slot = slot.saturating_sub(events);
                 self.bytes = self.bytes.saturating_sub(header.cost());
+                self.unanchored = self.unanchored.saturating_sub(unanchored);
             }
         }
     }
@@ -496,27 +404,6 @@ impl Meta {
 
 fn index(category: Category) -> usize {
     usize::try_from(category as i32).expect("categories are small")
-}
-
-fn frame(header: &Header, plain: Plain) -> pb::RecordFrame {
-    pb::RecordFrame {
-        first_seq: header.first_seq,
-        count: header.count,
-        category: header.category,
-        salt: plain.salt.to_vec(),
-        body: plain.body.into(),
-    }
-}
-
-fn gap_of(header: &Header) -> pb::Gap {
-    pb::Gap {
-        epoch: header.epoch,
-        first_seq: header.first_seq,
-        last_seq: header.last_seq(),
-        reason: header.gap,
-        counts: header.counts.clone(),
-        end_link: header.link.clone(),
-    }
 }
 
 fn put_record(changes: &mut Changes, header: &Header, sealed: &[u8]) {

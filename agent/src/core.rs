@@ -159,7 +159,7 @@ impl Core {
         let anchor: Option<Anchor> = buffer.message(&keys, name::ANCHOR)?;
         let anchor = newest(anchor, identity.anchor.clone());
         let mut core = Self {
-            time: Arc::new(Timekeeper::new(clock, anchor, 0)),
+            time: Arc::new(Timekeeper::new(clock, anchor, buffer.known_ms())),
             device_id: identity.device_id.clone(),
             person: identity.person.clone(),
             spki: signer.public_key_spki().to_vec(),
@@ -259,7 +259,7 @@ impl Core {
         body: pb::control::Body,
         consent_of: Vec<Category>,
     ) -> Result<u64, BufferError> {
-        let now_ms = self.time.now().at_ms;
+        let now_ms = self.now_ms();
         let body = pb::Control {
             version: mingjing_proto::RECORD_VERSION,
             body: Some(body),
@@ -268,11 +268,17 @@ impl Core {
             category: Category::Control,
             count: 1,
             body: body.encode_to_vec(),
-            at_ms: now_ms,
             unanchored: None,
             consent_of,
         };
         self.buffer.append(&self.keys, vec![record], 0, now_ms)
+    }
+
+    /// Now, noted as known if it is.
+    fn now_ms(&mut self) -> i64 {
+        let now_ms = self.time.now().at_ms;
+        self.buffer.know(self.time.last_known_ms());
+        now_ms
     }
 
     fn store<M: Message>(&mut self, name: &str, value: &M) -> Result<(), BufferError> {

@@ -32,7 +32,7 @@ const FILE: &str = "identity";
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// Reading or writing a file.
-    #[error("{path}: {source}")]
+    #[error("{path} can't be read or written")]
     Io {
         /// The file.
         path: PathBuf,

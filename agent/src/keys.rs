@@ -26,7 +26,7 @@ const FILE_BYTES: usize = SECTOR * (SLOTS + 1);
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Reading or writing the file.
-    #[error("key file {path}: {source}")]
+    #[error("key file {path} can't be read or written")]
     Io {
         /// The file.
         path: PathBuf,

@@ -131,13 +131,10 @@ impl Watch {
             "app_update" => {
                 let named = [package, state.value.as_str()];
                 let before = self.proven.len();
-                let anybody = !self
-                    .proven
-                    .keys()
-                    .any(|(it, _)| named.contains(&it.as_str()));
-                self.proven.retain(|(it, _), _| {
-                    !named.contains(&it.as_str()) && !(anybody && package.is_empty())
-                });
+                // An update that names no app ends all: the safe side.
+                let all = named.iter().all(|name| name.is_empty());
+                self.proven
+                    .retain(|(it, _), _| !all && !named.contains(&it.as_str()));
                 if self.proven.len() == before {
                     Effect::None
                 } else {

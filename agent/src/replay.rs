@@ -28,7 +28,7 @@ const LINE_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// Reading the file.
-    #[error("{path}: {source}")]
+    #[error("{path} can't be read")]
     Io {
         /// The file.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum ReplayError {
         source: std::io::Error,
     },
     /// A line that is not a signal.
-    #[error("{path}:{line}: {source}")]
+    #[error("{path}:{line}: not a recorded signal")]
     Line {
         /// The file.
         path: PathBuf,

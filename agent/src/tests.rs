@@ -1,6 +1,7 @@
 //! The whole agent without a network: what may be captured, and what must be nowhere on the disk.
 
 mod gate;
+mod replay;
 mod terms;
 mod withdrawal;
 

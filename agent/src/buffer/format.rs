@@ -50,6 +50,12 @@ pub(super) struct Meta {
     /// The link before the new epoch's first record.
     #[prost(bytes = "vec", tag = "13")]
     pub(super) moved_from: Vec<u8>,
+    /// Records not yet acknowledged whose times have no anchor.
+    #[prost(uint64, tag = "14")]
+    pub(super) unanchored: u64,
+    /// The last time known for certain.
+    #[prost(int64, tag = "15")]
+    pub(super) known_ms: i64,
 }
 
 /// The plain part of a stored record.
@@ -72,6 +78,7 @@ pub(super) struct Header {
     pub(super) nonce: Vec<u8>,
     #[prost(uint32, tag = "8")]
     pub(super) sealed_bytes: u32,
+    /// When it was appended: what the cap on age counts from.
     #[prost(int64, tag = "9")]
     pub(super) at_ms: i64,
     /// Set when this is a gap; a gap has no sealed body, it is built and signed when it is sent.

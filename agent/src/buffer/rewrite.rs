@@ -159,6 +159,9 @@ impl Buffer {
         mut retime: impl FnMut(&super::Unanchored, &mut pb::Activity) -> Retimed,
     ) -> Result<(), BufferError> {
         self.ready(keys)?;
+        if self.meta.unanchored == 0 {
+            return Ok(());
+        }
         let mut meta = self.meta.clone();
         let mut changes = Changes::default();
         let mut previous = link_of(&meta.acked_link);
@@ -240,7 +243,6 @@ impl Buffer {
             header.unanchored = None;
             header.first_seq = first_seq;
             header.count = u32::try_from(activities.len()).unwrap_or(u32::MAX);
-            header.at_ms = activities.first().map_or(old.at_ms, |it| it.at_ms);
             first_seq += u64::from(header.count);
             match day {
                 None => {

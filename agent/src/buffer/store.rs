@@ -92,6 +92,11 @@ impl Store {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
     /// The database's folder.
     pub(super) fn path(&self) -> &Path {
         &self.path

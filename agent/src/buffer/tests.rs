@@ -60,7 +60,6 @@ fn events(category: Category, texts: &[String], at_ms: i64) -> NewRecord {
             activities,
         }
         .encode_to_vec(),
-        at_ms,
         unanchored: None,
         consent_of: Vec::new(),
     }
@@ -215,7 +214,6 @@ fn an_overflow_gap_grows_until_it_was_sent_and_spares_control_records() {
             )),
         }
         .encode_to_vec(),
-        at_ms: 0,
         unanchored: None,
         consent_of: Vec::new(),
     };
@@ -323,6 +321,16 @@ fn the_input_line_is_stored_with_the_records_or_alone() {
     phone.buffer = open(phone.dir.path(), &phone.keys, WIDE);
     assert_eq!(phone.buffer.input_line(), 7);
     assert_eq!(phone.buffer.position().head_seq, 0);
+}
+
+#[test]
+fn after_an_io_error_the_database_is_opened_again() {
+    let mut phone = phone(WIDE);
+    phone.say(Category::Messages, &["之前"]);
+    phone.buffer.store.close();
+    phone.say(Category::Messages, &["之后"]);
+    let out = phone.all();
+    assert_eq!(check_chain(&phone.buffer, out).len(), 2);
 }
 
 #[test]

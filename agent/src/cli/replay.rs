@@ -10,8 +10,8 @@ use super::place::Place;
 /// Arguments of this command.
 ///
 /// A replay that was interrupted goes on after the last line whose records are on the disk. Recorded
-/// times are kept while they are credible (not older than 7 days, not before enrolment, not ahead of
-/// now by more than 5 minutes), otherwise a signal counts as happening now. What is captured is also
+/// times are kept while they are credible (not older than 7 days, not ahead of now by
+/// more than 5 minutes), otherwise a signal counts as happening now. What is captured is also
 /// gated by the present: outside the agreed hours a replay captures nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {

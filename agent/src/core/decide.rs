@@ -131,6 +131,7 @@ impl Core {
             .unsigned
             .extend(categories.iter().map(|it| *it as i32));
         self.proofs.grant = None;
+        self.consents.refusal.clear();
         let mut categories = categories.to_vec();
         if !self.consents.any() {
             categories.push(Category::Device);

@@ -95,7 +95,13 @@ impl Core {
         if matches!(role, Some(WindowRole::Login | WindowRole::SwitchAccount)) {
             return self.account_window(&signal, &place, moment, live, found);
         }
-        self.gate(now_ms).moment(moment.at_ms, live)?;
+        if let Err(reason) = self.gate(now_ms).moment(moment.at_ms, live) {
+            // What was on the screen before is history once capture may go on.
+            if let Some(recogniser) = self.recognisers.get_mut(&place) {
+                recogniser.forget();
+            }
+            return Err(reason);
+        }
         if role == Some(WindowRole::AccountPage)
             && let Some(pb::signal::Body::Screen(screen)) = &signal.body
         {
@@ -187,11 +193,17 @@ impl Core {
             .as_ref()
             .and_then(|it| it.hours.as_ref()?.since(moment.at_ms));
         let granted_since = self.consents.since_ms(Category::Messages).filter(|_| live);
-        let since_ms = [hours_since, granted_since, Some(proven.since_ms)]
-            .into_iter()
-            .flatten()
-            .max()
-            .unwrap_or(proven.since_ms);
+        let paused_until = Some(self.pause.until_ms);
+        let since_ms = [
+            hours_since,
+            granted_since,
+            paused_until,
+            Some(proven.since_ms),
+        ]
+        .into_iter()
+        .flatten()
+        .max()
+        .unwrap_or(proven.since_ms);
         let marks = &self.private.marks;
         let private = |conversation: &str| {
             marks.iter().any(|mark| {
@@ -292,7 +304,7 @@ impl Core {
         let mut found = std::mem::take(&mut self.unwritten);
         found.retain(|it| granted(it, self));
         let records = records(&found);
-        let now_ms = self.time.now().at_ms;
+        let now_ms = self.now_ms();
         match self.buffer.append(&self.keys, records, input_line, now_ms) {
             Ok(_) => Ok(found.len() as u64),
             Err(error) => {
@@ -324,7 +336,6 @@ fn records(found: &[Found]) -> Vec<NewRecord> {
         let record = |activities: Vec<pb::Activity>| NewRecord {
             category,
             count: u32::try_from(activities.len()).unwrap_or(u32::MAX),
-            at_ms: activities.first().map_or(0, |it| it.at_ms),
             body: pb::Events {
                 version: mingjing_proto::RECORD_VERSION,
                 account: account.to_owned(),
