@@ -1,5 +1,6 @@
 //! Commands of `mingjing-agent`, one a file; this one only names them.
 
+mod dump;
 mod pack;
 mod recognise;
 
@@ -21,6 +22,8 @@ enum Command {
     Recognise(recognise::Arguments),
     /// Work with recognition packs
     Pack(pack::Arguments),
+    /// Mask every text of recorded signals and keep their structure, to write packs from
+    Dump(dump::Arguments),
 }
 
 /// Parses the command line and runs the command.
@@ -28,6 +31,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Recognise(arguments) => recognise::run(&arguments),
         Command::Pack(arguments) => pack::run(&arguments),
+        Command::Dump(arguments) => dump::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 //! - a window's role depends on its class name alone, never on text.
 
 mod check;
+mod mask;
 mod pattern;
 mod source;
 
