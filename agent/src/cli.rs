@@ -1,6 +1,7 @@
 //! Commands of `mingjing-agent`, one a file; this one only names them.
 
 mod consent;
+mod dump;
 mod enroll;
 mod export;
 mod pack;
@@ -38,6 +39,8 @@ enum Command {
     Recognise(recognise::Arguments),
     /// Work with recognition packs
     Pack(pack::Arguments),
+    /// Mask every text of recorded signals and keep their structure, to write packs from
+    Dump(dump::Arguments),
     /// Show what the agent knows of itself, without connecting
     Status(status::Arguments),
     /// Write the employee's own copy: consents, receipts, what was sent last, who read it
@@ -63,6 +66,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Pack(arguments) => done(pack::run(&arguments)),
         Command::Status(arguments) => done(status::run(&arguments)),
         Command::Export(arguments) => done(export::run(&arguments)),
+        Command::Dump(arguments) => done(dump::run(&arguments)),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -7,10 +7,11 @@
 //! - a window's role depends on its class name alone, never on text.
 
 mod check;
+mod mask;
 mod pattern;
 mod source;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mingjing_proto::pb;
 
@@ -140,11 +141,15 @@ struct Pack {
 }
 
 impl PackSet {
-    /// The packs compiled in.
+    /// The packs compiled in, compiled at the first call.
     pub fn builtin() -> Arc<Self> {
-        let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
-        let set = Self::from_files(BUILTIN_VERSION, &files);
-        Arc::new(set.expect("the shipped packs are checked by this crate's tests"))
+        static SET: OnceLock<Arc<PackSet>> = OnceLock::new();
+        let set = SET.get_or_init(|| {
+            let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
+            let set = Self::from_files(BUILTIN_VERSION, &files);
+            Arc::new(set.expect("the shipped packs are checked by this crate's tests"))
+        });
+        Arc::clone(set)
     }
 
     /// Compiles `(name, yaml)` files; whole or not at all.

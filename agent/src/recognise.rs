@@ -82,6 +82,8 @@ impl Context<'_> {
     }
 }
 
+/// The end of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
 /// App versions told as unsupported.
 const VERSIONS: usize = 64;
 
@@ -120,6 +122,11 @@ impl Recogniser {
 
     /// What happened, in order.
     pub fn recognise(&mut self, signal: &pb::Signal, watch: &Watch<'_>) -> Vec<pb::Activity> {
+        // A clock far off any calendar: no moment could be told from it.
+        let offset = signal.utc_offset_min;
+        if !(0..=LAST_MS).contains(&signal.at_ms) || !(-1080..=1080).contains(&offset) {
+            return Vec::new();
+        }
         let packs = Arc::clone(&self.packs);
         let mut seen = std::mem::take(&mut self.seen);
         let mut context = Context {
@@ -199,9 +206,8 @@ impl Recogniser {
             | WindowRole::DesktopLogin
             | WindowRole::Scanner => {}
             // Watched by class name alone; no text.
-            WindowRole::Login | WindowRole::SwitchAccount => {
-                drafts.extend(self.pages.followed(context, role, None));
-            }
+            WindowRole::Login => drafts.extend(self.pages.login(context)),
+            WindowRole::SwitchAccount => {}
             WindowRole::AccountPage => drafts.extend(self.pages.followed(context, role, None)),
             WindowRole::Chat | WindowRole::Main => {
                 drafts.extend(self.chat(context, screen, role));

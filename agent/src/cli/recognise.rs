@@ -1,6 +1,11 @@
 //! `mingjing-agent recognise`: recorded signals in, activities out.
 //!
-//! Invariant: a broken line stops the command with its number and without its content.
+//! Invariants:
+//! - a broken line stops the command with its number and without its content;
+//! - other Android users, and what follows a login or switch page, are dropped unread until the account
+//!   is shown again.
+
+mod gate;
 
 use std::io::{BufRead, BufWriter, Write};
 
@@ -8,6 +13,8 @@ use anyhow::Context;
 use mingjing_agent::pack::PackSet;
 use mingjing_agent::recognise::{Recogniser, Watch};
 use mingjing_proto::json;
+
+use gate::{Gate, Pass};
 
 /// Arguments of this command.
 #[derive(Debug, clap::Args)]
@@ -18,20 +25,23 @@ pub(crate) struct Arguments {
     /// The account's own nickname, which helps to tell own bubbles
     #[arg(long, default_value = "")]
     own_name: String,
-    /// Apply the real gate: nothing counts before the account's own page was seen
+    /// Android user the account belongs to
+    #[arg(long, default_value_t = 0)]
+    user: u32,
+    /// Count nothing before the account's own page was seen, and after every break in the watch
     #[arg(long)]
     prove: bool,
+    /// With --prove, the id the account's page must show; without it, the first one shown
+    #[arg(long, requires = "prove")]
+    shown_id: Option<String>,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut recogniser = Recogniser::new(PackSet::builtin());
+    let packs = PackSet::builtin();
+    let mut recogniser = Recogniser::new(packs.clone());
+    let mut gate = Gate::new(arguments.user, arguments.prove, arguments.shown_id.clone());
     let private = |_: &str| false;
-    let watch = Watch {
-        own_name: &arguments.own_name,
-        since_ms: 0,
-        private: &private,
-    };
     let mut output = BufWriter::new(std::io::stdout().lock());
     for (index, line) in std::io::stdin().lock().lines().enumerate() {
         let at = || format!("line {}", index + 1);
@@ -40,8 +50,30 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             continue;
         }
         let signal = json::signal_from_line(&line).with_context(at)?;
-        for activity in recogniser.recognise(&signal, &watch) {
-            let line = json::activity_to_line(&arguments.account, &activity);
+        let activities = match gate.pass(&packs, &signal) {
+            Pass::Read { since_ms } => {
+                let watch = Watch {
+                    own_name: &arguments.own_name,
+                    since_ms,
+                    private: &private,
+                };
+                recogniser.recognise(&signal, &watch)
+            }
+            Pass::Ends { since_ms } => {
+                let watch = Watch {
+                    own_name: &arguments.own_name,
+                    since_ms,
+                    private: &private,
+                };
+                let last = recogniser.recognise(&signal, &watch);
+                recogniser.forget();
+                last
+            }
+            Pass::OffAccount => vec![gate::off_account(&signal)],
+            Pass::Drop => Vec::new(),
+        };
+        for activity in &activities {
+            let line = json::activity_to_line(&arguments.account, activity);
             writeln!(output, "{line}")?;
         }
     }

@@ -34,6 +34,8 @@ pub(crate) enum Place {
     Media,
     /// A line inside a bubble that belongs to the app: read marks, states.
     Noise,
+    /// A chip that floats over a chat: new messages, back to the newest.
+    Chip,
     /// The description of an avatar.
     Avatar,
     /// The description of a control that only a chat page has.
@@ -72,6 +74,7 @@ impl Place {
             | Self::Bubble
             | Self::Media
             | Self::Noise
+            | Self::Chip
             | Self::Avatar
             | Self::ChatControl
             | Self::Cancel
@@ -157,6 +160,11 @@ impl Pattern {
             return Some(Captured(None));
         }
         self.regex.captures(text).map(|it| Captured(Some(it)))
+    }
+
+    /// Whether everything the pattern takes is spelled out in it: no part anybody could have written.
+    pub(crate) fn is_fixed(&self) -> bool {
+        !self.regex.as_str().contains('.')
     }
 
     pub(crate) fn is_match(&self, text: &str) -> bool {

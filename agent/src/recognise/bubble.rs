@@ -6,7 +6,7 @@
 use mingjing_proto::pb::{Confidence, Direction, Kind, Source};
 
 use super::draft::Draft;
-use super::layout::{Part, Side, is_company_line};
+use super::layout::{Part, Side, bounded, is_company_line};
 use super::{Context, money, text};
 use crate::pack::{Pattern, Place, Rest};
 
@@ -54,10 +54,12 @@ fn is_speaker(part: &Part<'_>, avatar: &str) -> bool {
     if !avatar.is_empty() && name == avatar {
         return true;
     }
-    let bounded = first.bottom > first.top && second.bottom > second.top;
+    if !bounded(first) || !bounded(second) {
+        return false;
+    }
     let above = first.bottom <= second.top + 4;
     let flatter = (first.bottom - first.top) * 10 <= (second.bottom - second.top) * 9;
-    bounded && above && flatter && name.chars().count() <= 32
+    above && flatter && name.chars().count() <= 32
 }
 
 /// Parts with a label: transfers, red packets, cards, files, merged history.

@@ -175,10 +175,9 @@ impl Chats {
             return;
         }
         let (old, new) = (text::key(&[package, before]), text::key(&[package, title]));
-        if self.chats.iter().all(|it| it.key != new) {
-            if let Some(chat) = self.chats.iter_mut().find(|it| it.key == old) {
-                chat.key = new;
-            }
+        let unknown = self.chats.iter().all(|it| it.key != new);
+        if let Some(chat) = self.chats.iter_mut().find(|it| it.key == old && unknown) {
+            chat.key = new;
         }
     }
 
@@ -401,7 +400,7 @@ impl Scene {
                 (Side::Out, false)
             }
             Side::Unknown => (Side::In, !own_name.is_empty()),
-            side => (side, true),
+            Side::In | Side::Out => (side, true),
         };
         let mut draft = bubble::read(context, part, side, self.group, avatar)?;
         if part.evidence < Evidence::Sides {

@@ -71,10 +71,11 @@ impl Draft {
         };
         let kind = it.kind().name();
         // A call has no sender of its own, and a contact event none but its peer.
-        let sender = match it.kind() {
-            Kind::Call | Kind::ContactAdded | Kind::ContactDeleted => "",
-            _ => it.sender.as_str(),
-        };
+        let nobody = matches!(
+            it.kind(),
+            Kind::Call | Kind::ContactAdded | Kind::ContactDeleted
+        );
+        let sender = if nobody { "" } else { it.sender.as_str() };
         text::key(&[title, kind, out, &it.content, words, &it.target, sender])
     }
 

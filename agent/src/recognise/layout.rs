@@ -92,19 +92,17 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
         .nodes
         .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
         .unwrap_or_default();
-    let extent = |edge: fn(&pb::Node) -> i32| nodes.iter().map(edge).max().unwrap_or(0);
+    let extent = |told: i32, edge: fn(&pb::Node) -> i32| {
+        if told > 0 {
+            return told.min(LARGEST);
+        }
+        let placed = nodes.iter().filter(|it| bounded(it));
+        placed.map(edge).max().unwrap_or(0)
+    };
     let mut frame = Frame {
         nodes,
-        width: if screen.width > 0 {
-            screen.width
-        } else {
-            extent(|it| it.right)
-        },
-        height: if screen.height > 0 {
-            screen.height
-        } else {
-            extent(|it| it.bottom)
-        },
+        width: extent(screen.width, |it| it.right),
+        height: extent(screen.height, |it| it.bottom),
         avatars: Vec::new(),
         input: nodes.iter().position(is_input),
     };
@@ -156,8 +154,14 @@ fn is_list(node: &pb::Node) -> bool {
     node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
 }
 
-fn bounded(node: &pb::Node) -> bool {
-    node.right > node.left && node.bottom > node.top
+/// No screen is larger; what claims to be has no bounds.
+const LARGEST: i32 = 100_000;
+
+/// Whether a node says where it is.
+pub(super) fn bounded(node: &pb::Node) -> bool {
+    let inside = |edge: i32| (-LARGEST..=LARGEST).contains(&edge);
+    let edges = [node.left, node.top, node.right, node.bottom];
+    edges.into_iter().all(inside) && node.right > node.left && node.bottom > node.top
 }
 
 fn has_words(node: &pb::Node) -> bool {
@@ -252,7 +256,7 @@ impl<'a> Frame<'a> {
                 && !packs.any(package, Place::Time, words)
                 && !packs.any(package, Place::Noise, words)
                 && !packs.any(package, Place::ChatControl, words)
-                && !packs.any(package, Place::System, words)
+                && (bounded(node) || !packs.any(package, Place::System, words))
         });
         found.map_or((None, ""), |(index, node)| {
             (Some(index), node.text.as_str())
@@ -398,6 +402,15 @@ impl<'a> Frame<'a> {
             if self.is_avatar(*index) || !self.may_speak(packs, package, *index, node, title) {
                 continue;
             }
+            // A chip floats; a bubble's first words stand beside its avatar.
+            let beside = avatar
+                .and_then(|it| self.nodes.get(it.index))
+                .is_some_and(|it| {
+                    bounded(it) && bounded(node) && node.top < it.bottom && node.bottom > it.top
+                });
+            if !beside && packs.any(package, Place::Chip, node.text.trim()) {
+                continue;
+            }
             if has_words(node) {
                 let is_above = match avatar_top {
                     Some(top) if bounded(node) => node.bottom <= top && self.is_centred(node),
@@ -440,7 +453,9 @@ impl<'a> Frame<'a> {
             let Some(node) = self.nodes.get(*index) else {
                 continue;
             };
-            if self.is_avatar(*index) {
+            let floats =
+                !self.avatars.is_empty() && packs.any(package, Place::Chip, node.text.trim());
+            if self.is_avatar(*index) || floats {
                 continue;
             }
             let owner = self.owner(packs, package, *index, node, &parts, &owners);

@@ -20,6 +20,8 @@ const CONVERSATIONS: usize = 512;
 const LINES: usize = 32;
 /// A repeated post of the same words is the same message for this long, if nothing was removed in between.
 pub(super) const REPOST_MS: i64 = 10 * 60 * 1000;
+/// Apps remove a post and put it up again at once; later the same words are said again.
+const AGAIN_MS: i64 = 10 * 1000;
 /// A sender's name before a separator is no longer than this many characters.
 const SENDER_CHARS: usize = 64;
 
@@ -35,6 +37,8 @@ struct Known {
     key: u64,
     /// The newest post: its words, count and time.
     last: Option<(u64, i64)>,
+    /// When that post was removed.
+    removed_ms: Option<i64>,
     /// Unread messages as last told; none before the first sight, whose older ones are history.
     unread: Option<u32>,
     group: Option<bool>,
@@ -76,6 +80,7 @@ impl Notices {
         self.conversations.push_back(known.unwrap_or_else(|| Known {
             key,
             last: None,
+            removed_ms: None,
             unread: None,
             group: None,
             lines: VecDeque::new(),
@@ -100,7 +105,7 @@ impl Notices {
         if it.event() == pb::notification::Event::Removed {
             let known = self.known(text::key(&[package, name]));
             known.unread = Some(0);
-            known.last = None;
+            known.removed_ms = Some(context.signal.at_ms);
             return Vec::new();
         }
         let words = fullest(it);
@@ -159,7 +164,9 @@ impl Notices {
             draft.activity.amount_fen = money::last_amount(words);
             draft.conversation(title, false, false);
             draft.text(body_of_service(words, title));
-            return Some(vec![draft]);
+            let missed = known.missed(unread_prefix(words).map(|(count, _)| count));
+            let gap = (missed > 0).then(|| gap(context, missed));
+            return Some(gap.into_iter().chain([draft]).collect());
         }
         let peer = found.get("peer");
         let peer = match (peer.is_empty(), app) {
@@ -261,18 +268,10 @@ impl Notices {
         let (count, mut drafts) = self.one(context, it, title, counted, words);
         let line_key = text::key(&[unread_prefix(words).map_or(words, |(_, rest)| rest)]);
         let known = self.known(key);
-        let missed = match (count, known.unread) {
-            (Some(count), Some(unread)) => count.saturating_sub(unread.saturating_add(1)),
-            _ => 0,
-        };
-        known.unread = Some(count.unwrap_or(1));
         known.lines.push_back(line_key);
+        let missed = known.missed(count);
         if missed > 0 {
-            let mut gap = context.draft(Kind::Coverage, Direction::None, Source::Notification);
-            gap.activity.content = "gap".to_owned();
-            gap.activity.count = missed;
-            gap.confidence(Confidence::Certain);
-            drafts.insert(0, gap);
+            drafts.insert(0, gap(context, missed));
         }
         drafts
     }
@@ -293,16 +292,15 @@ impl Notices {
         // A direct message whose ticker repeats it after the name is nothing but that message.
         let direct_ticker = said_by(&it.ticker, title) == Some(words);
         let mut count = None;
-        if !direct_ticker && said_by(rest, title).is_none() {
-            if let Some((number, after)) = unread_prefix(rest) {
-                let wecom_form = it.number >= 2 && it.number == number;
-                if split_sender(without_mention(context, after), true).is_some()
-                    || said_by(after, title).is_some()
-                    || wecom_form
-                {
-                    count = Some(number);
-                    rest = after;
-                }
+        let uncounted = !direct_ticker && said_by(rest, title).is_none();
+        if let Some((number, after)) = unread_prefix(rest).filter(|_| uncounted) {
+            let wecom_form = it.number >= 2 && it.number == number;
+            let said = split_sender(without_mention(context, after), true).is_some()
+                || said_by(after, title).is_some();
+            // A count stands before a sender; without one somebody typed it.
+            if said || wecom_form {
+                count = Some(number);
+                rest = after;
             }
         }
         if !direct_ticker {
@@ -441,13 +439,26 @@ impl Notices {
 impl Known {
     /// Whether this is the newest post again; remembers it otherwise.
     fn is_repost(&mut self, post: u64, at_ms: i64) -> bool {
-        let same = self
-            .last
-            .is_some_and(|(known, seen_ms)| known == post && (at_ms - seen_ms).abs() <= REPOST_MS);
+        let same = self.last.is_some_and(|(known, seen_ms)| {
+            known == post && at_ms.saturating_sub(seen_ms).abs() <= REPOST_MS
+        }) && self
+            .removed_ms
+            .is_none_or(|it| at_ms.saturating_sub(it).abs() <= AGAIN_MS);
         if !same {
             self.last = Some((post, at_ms));
+            self.removed_ms = None;
         }
         same
+    }
+
+    /// Messages the unread count names and nobody saw; remembers the count.
+    fn missed(&mut self, count: Option<u32>) -> u32 {
+        let missed = match (count, self.unread) {
+            (Some(count), Some(unread)) => count.saturating_sub(unread.saturating_add(1)),
+            _ => 0,
+        };
+        self.unread = Some(count.unwrap_or(1));
+        missed
     }
 
     /// How many of these lines were there before: the longest tail of the old ones the new ones begin with.
@@ -463,6 +474,15 @@ impl Known {
         }
         overlap
     }
+}
+
+/// Messages that were told by their number only.
+fn gap(context: &Context<'_>, missed: u32) -> Draft {
+    let mut gap = context.draft(Kind::Coverage, Direction::None, Source::Notification);
+    gap.activity.content = "gap".to_owned();
+    gap.activity.count = missed;
+    gap.confidence(Confidence::Certain);
+    gap
 }
 
 /// The longest form of the text.

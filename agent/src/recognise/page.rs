@@ -27,6 +27,8 @@ const STATED: usize = 64;
 pub(super) struct Pages {
     window: Option<WindowRole>,
     asked: Option<Asked>,
+    /// The login page was open since the account was in use.
+    logged_out: bool,
     /// What pages stated lately.
     stated: VecDeque<Stated>,
 }
@@ -61,18 +63,32 @@ impl Pages {
         if before == Some(role) {
             return None;
         }
-        let kind = match role {
-            WindowRole::Scanner => Kind::ScanOpened,
-            WindowRole::DesktopLogin => Kind::DesktopLogin,
-            WindowRole::Moments => Kind::MomentsOpened,
-            _ => return None,
-        };
+        let back = matches!(role, WindowRole::Main | WindowRole::AccountPage);
+        if back && std::mem::take(&mut self.logged_out) {
+            return Some(context.draft(Kind::AccountLogin, Direction::None, Source::Screen));
+        }
+        let opened = [
+            (WindowRole::Scanner, Kind::ScanOpened),
+            (WindowRole::DesktopLogin, Kind::DesktopLogin),
+            (WindowRole::Moments, Kind::MomentsOpened),
+        ];
+        let (_, kind) = opened.into_iter().find(|(window, _)| *window == role)?;
         let mut draft = context.draft(kind, Direction::None, Source::Screen);
         draft.confidence(Confidence::Certain);
         if kind == Kind::MomentsOpened {
             draft.activity.count = 1;
         }
         Some(draft)
+    }
+
+    /// The login page is open: nobody is logged in, whatever led there.
+    pub(super) fn login(&mut self, context: &Context<'_>) -> Option<Draft> {
+        let asked = self.followed(context, WindowRole::Login, None);
+        if std::mem::replace(&mut self.logged_out, true) {
+            return None;
+        }
+        let unasked = || context.draft(Kind::AccountLogout, Direction::None, Source::Screen);
+        asked.or_else(|| Some(unasked()))
     }
 
     /// The window was left.
