@@ -102,7 +102,7 @@ impl Contacts {
                 part.total = found.number("total").unwrap_or(0);
             } else if is(Place::ListTop, words) {
                 part.begins = true;
-            } else if !is(Place::ListFixed, words) {
+            } else if !is(Place::ListFixed, words) && !is(Place::ListTitle, words) {
                 part.rows.push(Row {
                     key: words,
                     told: words,
