@@ -4,4 +4,5 @@ pub mod bench;
 pub mod child;
 pub mod clock;
 pub mod harness;
+pub mod phone;
 pub mod raw;

@@ -3,6 +3,7 @@
 //! Invariants: a pure function of the view, the record and the time; the first reason that applies is
 //! given; what only IT can repair is held, what must not be kept is refused.
 
+use mingjing_proto::limits;
 use mingjing_proto::pb::{self, Category, HoldReason, RefusalReason};
 use mingjing_proto::validate::Record;
 
@@ -11,6 +12,8 @@ use crate::consent::Standing;
 
 /// How far ahead of the collector's clock an event may be.
 const AHEAD_MS: i64 = 10 * 60_000;
+/// How old an event may be: a phone keeps records 7 days; one more for its clock.
+const OLD_MS: i64 = (limits::BUFFER_DAYS as i64 + 1) * 86_400_000;
 
 /// What becomes of a record's events.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub(super) fn events(view: &View, record: &Record, events: &pb::Events, now_ms: 
     let mut refused = Vec::new();
     for (index, activity) in (0..).zip(&events.activities) {
         let at_ms = activity.at_ms;
-        let reason = if at_ms > now_ms + AHEAD_MS || at_ms < view.device.enrolled_ms - AHEAD_MS {
+        let reason = if at_ms > now_ms + AHEAD_MS || at_ms < now_ms - OLD_MS {
             RefusalReason::TimeNotCredible
         } else if suspended_ms.is_some_and(|suspended_ms| at_ms >= suspended_ms) {
             RefusalReason::AccountSuspended
