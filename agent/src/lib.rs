@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod consent;
 mod core;
+pub mod folder;
 pub mod hours;
 pub mod identity;
 pub mod keys;
@@ -22,11 +23,14 @@ pub mod pack;
 pub mod policy;
 pub mod proof;
 pub mod recognise;
+pub mod replay;
 pub mod scope;
 pub mod session;
 mod shared;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 use std::fmt::Debug;
@@ -39,7 +43,7 @@ use mingjing_proto::pb::{self, Category, from_app, from_device};
 use crate::buffer::BufferError;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::core::{ChoiceError as Choice, Core};
+use crate::core::Core;
 use crate::identity::{Identity, IdentityError, SignError, Signer};
 use crate::shared::Shared;
 
@@ -96,7 +100,7 @@ pub enum AgentError {
     Buffer(#[from] BufferError),
     /// A decision.
     #[error(transparent)]
-    Choice(ChoiceError),
+    Choice(#[from] ChoiceError),
     /// The device key. A withdrawal is in force all the same and is signed later.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -109,15 +113,6 @@ pub enum AgentError {
     /// The agent was stopped.
     #[error("the agent was stopped")]
     Stopped,
-}
-
-impl From<Choice> for AgentError {
-    fn from(error: Choice) -> Self {
-        match error {
-            Choice::Buffer(error) => Self::Buffer(error),
-            other => Self::Choice(other),
-        }
-    }
 }
 
 /// One phone's agent.
@@ -180,25 +175,31 @@ impl Agent {
     /// After [`BufferError::Disk`] nothing is claimed; what was recognised waits in memory and is
     /// written with the next call, so the same signals must not be handed over again by this process.
     pub fn record(&self, message: pb::FromApp) -> Result<Recorded, AgentError> {
-        use from_app::Body;
         if self.shared.stop.is_cancelled() {
             return Err(AgentError::Stopped);
         }
-        let post = |body| Ok(self.shared.core().post(body)?);
-        let result = match message.body.ok_or(AgentError::Empty)? {
-            Body::Signals(signals) => Ok(self.shared.core().record_signals(signals)?),
-            Body::Consent(choice) => self.decide(&choice),
-            Body::GrantProof(proof) => Ok(self.shared.core().prove_grant(proof)?).map(nothing),
-            Body::Pause(pause) => Ok(self.shared.core().pause(pause.minutes)?).map(nothing),
-            Body::PrivateMark(mark) => Ok(self.shared.core().mark_private(mark)?).map(nothing),
-            Body::Complaint(it) => post(from_device::Body::Complaint(it)).map(nothing),
-            Body::Answer(it) => post(from_device::Body::Answer(it)).map(nothing),
-            Body::SubjectRequest(it) => post(from_device::Body::SubjectRequest(it)).map(nothing),
-            Body::Done(it) => post(from_device::Body::Done(it)).map(nothing),
-        };
+        let done = self.take(message.body.ok_or(AgentError::Empty)?);
         self.shared.work.notify_one();
         self.shared.changed();
-        result
+        done
+    }
+
+    fn take(&self, body: from_app::Body) -> Result<Recorded, AgentError> {
+        use from_app::Body;
+        let core = || self.shared.core();
+        let post = |letter| core().post(letter);
+        match body {
+            Body::Signals(signals) => return Ok(core().record_signals(signals)?),
+            Body::Consent(choice) => return self.decide(&choice),
+            Body::GrantProof(proof) => core().prove_grant(proof)?,
+            Body::Pause(pause) => core().pause(pause.minutes)?,
+            Body::PrivateMark(mark) => core().mark_private(mark)?,
+            Body::Complaint(it) => post(from_device::Body::Complaint(it))?,
+            Body::Answer(it) => post(from_device::Body::Answer(it))?,
+            Body::SubjectRequest(it) => post(from_device::Body::SubjectRequest(it))?,
+            Body::Done(it) => post(from_device::Body::Done(it))?,
+        }
+        Ok(Recorded::default())
     }
 
     fn decide(&self, choice: &pb::ConsentChoice) -> Result<Recorded, AgentError> {
@@ -274,10 +275,6 @@ impl Agent {
     pub fn checkpoints(&self) -> Vec<pb::Signed> {
         self.shared.core().checkpoints()
     }
-}
-
-fn nothing((): ()) -> Recorded {
-    Recorded::default()
 }
 
 impl std::ops::Drop for Agent {

@@ -219,10 +219,10 @@ impl Recogniser {
             | WindowRole::Dialog
             | WindowRole::Other => {
                 let lines = page::lines(screen);
-                let conversation = self.chats.current().to_owned();
-                if !self.pages.dialog(context, role, &lines, &conversation) {
+                let chat = self.chats.current();
+                if !self.pages.dialog(context, role, &lines, chat) {
                     drafts.extend(self.pages.followed(context, role, None));
-                    drafts.extend(self.pages.page(context, role, &lines));
+                    drafts.extend(self.pages.page(context, role, &lines, chat));
                 }
             }
         }
@@ -252,19 +252,23 @@ impl Recogniser {
         if context.is_private(page.title) {
             return Vec::new();
         }
-        if page.title.is_empty() && context.is_private(self.chats.current()) {
+        if page.title.is_empty() && context.is_private(self.chats.current().0) {
             return Vec::new();
         }
         let lines = page::lines(screen);
-        let title = if page.title.is_empty() {
-            self.chats.current().to_owned()
+        let about = if page.title.is_empty() {
+            self.chats.current()
         } else {
-            page.title.to_owned()
+            (
+                page.title,
+                page.counted || self.chats.current() == (page.title, true),
+            )
         };
-        if self.pages.dialog(context, role, &lines, &title) {
+        if self.pages.dialog(context, role, &lines, about) {
             return Vec::new();
         }
         if role == WindowRole::Main && !page.is_chat {
+            self.chats.leave();
             let mut drafts: Vec<Draft> = self.pages.home(context, &lines).into_iter().collect();
             drafts.extend(self.contacts.page(context, screen));
             return drafts;

@@ -59,16 +59,20 @@ enum Next {
 /// Decides after every end. A refused client certificate shows as `Cancelled` or `Unknown` and is
 /// like any broken connection: the next attempt renews first if it has to.
 fn next(error: &SessionError) -> Next {
-    let status = match error {
-        SessionError::Status(status) => status,
-        SessionError::Renew(RenewError::Refused(status)) => status,
-        SessionError::Superseded => return Next::Superseded,
-        _ => return Next::Backoff,
+    if matches!(error, SessionError::Superseded) {
+        return Next::Superseded;
+    }
+    let (SessionError::Status(status) | SessionError::Renew(RenewError::Refused(status))) = error
+    else {
+        return Next::Backoff;
     };
-    match status.code() {
-        Code::FailedPrecondition if status.message().starts_with("pending") => Next::Pending,
-        Code::PermissionDenied if status.message().starts_with("revoked") => Next::Revoked,
-        _ => Next::Backoff,
+    let says = |code, word| status.code() == code && status.message().starts_with(word);
+    if says(Code::FailedPrecondition, "pending") {
+        Next::Pending
+    } else if says(Code::PermissionDenied, "revoked") {
+        Next::Revoked
+    } else {
+        Next::Backoff
     }
 }
 
@@ -155,7 +159,10 @@ pub(crate) fn gap_frame(gap: pb::Gap, signer: &dyn Signer) -> Result<pb::RecordF
     let count = gap.last_seq - gap.first_seq + 1;
     let body = pb::Control {
         version: mingjing_proto::RECORD_VERSION,
-        body: Some(pb::control::Body::Gap(pb::DeviceSigned { payload, signature })),
+        body: Some(pb::control::Body::Gap(pb::DeviceSigned {
+            payload,
+            signature,
+        })),
     };
     let body = body.encode_to_vec();
     Ok(pb::RecordFrame {
@@ -173,13 +180,15 @@ mod tests {
 
     #[test]
     fn every_end_has_its_next_step() {
-        let status = |code, message: &str| {
-            SessionError::from(Box::new(tonic::Status::new(code, message)))
-        };
+        let status =
+            |code, message: &str| SessionError::from(Box::new(tonic::Status::new(code, message)));
         for (error, expected) in [
             (status(Code::FailedPrecondition, "pending"), Next::Pending),
             (status(Code::FailedPrecondition, "other"), Next::Backoff),
-            (status(Code::PermissionDenied, "revoked: by IT"), Next::Revoked),
+            (
+                status(Code::PermissionDenied, "revoked: by IT"),
+                Next::Revoked,
+            ),
             (status(Code::Unknown, "tls"), Next::Backoff),
             (status(Code::Cancelled, ""), Next::Backoff),
             (SessionError::Superseded, Next::Superseded),

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use mingjing_proto::chain::{Link, sha256};
 use ring::digest::{Context, SHA256};
 use sqlx::{AnyConnection, Row};
-use tokio::sync::Mutex;
 
 use crate::clock::Clock;
-use crate::db::{Db, Tx};
+use crate::db::{self, Db, Tx};
 use crate::error::{Error, Result};
 
 /// What is written down.
@@ -62,9 +61,6 @@ pub struct Placed {
 pub struct Audit {
     collector: String,
     clock: Arc<dyn Clock>,
-    // Held across the write: two entries can't take one seq. The head is read from the table each time,
-    // so a rolled-back transaction leaves no trace here.
-    order: Mutex<()>,
 }
 
 fn genesis(collector: &str) -> Link {
@@ -92,7 +88,6 @@ impl Audit {
         Self {
             collector: collector.into(),
             clock,
-            order: Mutex::default(),
         }
     }
 
@@ -103,7 +98,6 @@ impl Audit {
 
     /// Appends one entry in a transaction of its own and returns its place.
     pub async fn append(&self, db: &Db, entry: Entry) -> Result<Placed> {
-        let _order = self.order.lock().await;
         let mut tx = db.begin().await?;
         let placed = self.place(&mut tx, entry).await?;
         tx.commit().await?;
@@ -112,12 +106,15 @@ impl Audit {
 
     /// Appends within `tx`, so that the act and its trace stand or fall together.
     ///
-    /// On PostgreSQL two transactions may race for a seq; the loser's insert fails and its act with it.
+    /// Entries wait for each other from here to the end of their transactions: append late in yours.
     pub async fn append_in(&self, tx: &mut Tx, entry: Entry) -> Result<Placed> {
         self.place(tx, entry).await
     }
 
     async fn place(&self, connection: &mut AnyConnection, entry: Entry) -> Result<Placed> {
+        // Two entries can't take one seq. The head is read from the table each time, so a transaction
+        // that is rolled back leaves no trace here.
+        db::take_turn(&mut *connection, &format!("audit {}", self.collector)).await?;
         let head = sqlx::query(
             "select seq, link from audit where collector = $1 order by seq desc limit 1",
         )

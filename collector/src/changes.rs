@@ -52,6 +52,8 @@ pub struct Changes {
 }
 
 const POLL: Duration = Duration::from_millis(250);
+/// Rounds of polling between removals of what everybody has heard.
+const PRUNE_ROUNDS: u32 = 240;
 // A transaction may commit this long after its time stamp and is still heard.
 const LATE_MS: i64 = 30_000;
 
@@ -101,6 +103,7 @@ impl Changes {
     pub async fn poll(&self, db: &Db, now_ms: impl Fn() -> i64, stop: CancellationToken) {
         let mut seen: HashMap<i64, i64> = HashMap::new();
         let mut since = now_ms();
+        let mut round = 0;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -135,7 +138,22 @@ impl Changes {
                 }
             }
             since = now_ms();
+            round += 1;
+            if round % PRUNE_ROUNDS == 0 {
+                prune(db, since - 20 * LATE_MS).await;
+            }
             seen.retain(|_, at_ms| *at_ms >= since - 2 * LATE_MS);
         }
+    }
+}
+
+/// Removes changes everybody has heard long ago.
+async fn prune(db: &Db, before_ms: i64) {
+    let pruned = sqlx::query("delete from changes where at_ms < $1")
+        .bind(before_ms)
+        .execute(db.writer())
+        .await;
+    if let Err(error) = pruned {
+        tracing::warn!(%error, "can't remove old changes");
     }
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod assets;
 mod audit_log;
 mod chart;
+mod door;
 mod errors;
 mod finding;
 mod format;
@@ -34,6 +35,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
+use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
 use crate::error::Error;
@@ -48,19 +50,23 @@ struct Console {
     attempts: login::Attempts,
     rule_words: rule_words::Cache,
     verdict: audit_log::LastVerdict,
+    stop: CancellationToken,
 }
 
 /// Bytes of a form at most.
 const LARGEST_FORM: usize = 64 * 1024;
 
 /// All pages. The caller binds, speaks TLS and puts `ConnectInfo<SocketAddr>` into each request.
-pub fn router(shared: Arc<Shared>) -> Router {
+///
+/// Streams of alerts end at `stop`.
+pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
     let console = Arc::new(Console {
         // The configuration has checked the zone.
         zone: TimeZone::get(&shared.config.zone).unwrap_or(TimeZone::UTC),
         attempts: login::Attempts::default(),
         rule_words: rule_words::Cache::default(),
         verdict: audit_log::LastVerdict::default(),
+        stop,
         shared,
     });
     Router::new()
@@ -87,7 +93,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route("/me/findings/{id}", get(own::show_finding))
         .fallback(async || errors::Failure(Error::NotFound("page")))
         .method_not_allowed_fallback(async || errors::Failure(Error::NotFound("page")))
-        .layer(from_fn_with_state(console.clone(), guard::check_form))
+        .layer(from_fn(guard::check_form))
         .layer(login::sessions(&console.shared))
         .route("/static/{file}", get(assets::serve))
         .layer(from_fn(errors::show))

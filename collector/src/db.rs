@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction};
 
 use crate::error::{Error, Result};
 
@@ -42,6 +42,20 @@ pub struct Db {
 
 /// A transaction on the writing pool.
 pub type Tx = Transaction<'static, Any>;
+
+/// Waits for the turn of `job` and keeps it until the transaction ends, across collectors.
+///
+/// The upsert locks one row on PostgreSQL; on SQLite the transaction itself is already alone.
+pub async fn take_turn(connection: &mut AnyConnection, job: &str) -> Result<()> {
+    sqlx::query(
+        "insert into leases (job, holder, until_ms) values ($1, '', 0)
+         on conflict (job) do update set until_ms = 0",
+    )
+    .bind(job)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "first", include_str!("../migrations/0001_first.sql"))];

@@ -376,7 +376,7 @@ async fn watch(
             change = changes.recv() => change,
         };
         match change {
-            Ok(change) => heed(&live, &change),
+            Ok(change) => heed(&live, &change, shared.clock.now_ms()),
             // Too much news at once: whatever it was, reading everything again is right.
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => live.refresh(),
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
@@ -384,7 +384,7 @@ async fn watch(
     }
 }
 
-fn heed(live: &Live, change: &changes::Change) {
+fn heed(live: &Live, change: &changes::Change, now_ms: i64) {
     use changes::Kind;
     match change.kind {
         Kind::Register | Kind::Reload => live.refresh(),
@@ -399,7 +399,7 @@ fn heed(live: &Live, change: &changes::Change) {
                 .split_once(' ')
                 .and_then(|(device, number)| Some((device.parse().ok()?, number.parse().ok()?)));
             if let Some((device, number)) = parsed {
-                live.supersede(device, number);
+                live.supersede(device, number, now_ms);
             }
         }
         Kind::Finding | Kind::FindingState | Kind::Device => {}

@@ -237,6 +237,9 @@ fn is_spelling_gap(gap: &[Unit]) -> bool {
     gap.len() <= 3 && !gap.iter().any(|unit| is_clause_mark(unit.char))
 }
 
+/// What a heart becomes in `微❤`: a character of its own, so that it is known from an honest 微信.
+const HEART: char = '伩';
+
 /// Signs people write instead of a character: `+V` for 加V, `微❤` for 微信.
 fn read_sign(units: &[Unit], index: usize, gap_start: usize, last: Option<Unit>) -> Unit {
     let unit = units[index];
@@ -262,12 +265,12 @@ fn read_sign(units: &[Unit], index: usize, gap_start: usize, last: Option<Unit>)
             let directly = units[gap_start..index].iter().all(|gap| gap.char == ' ');
             let alone = gap_start < 2 || units[gap_start - 2].class != Class::Word;
             let after_first_half = last.is_some_and(|last| match last.char {
-                '微' | '薇' | '威' | '徽' => true,
-                'v' => alone,
+                '微' | '薇' | '威' | '徽' | '卫' | '维' | '围' | '伟' => true,
+                'v' | 'w' => alone,
                 _ => false,
             });
             if directly && after_first_half && next.is_none_or(|next| next.char != '信') {
-                return read_as('信');
+                return read_as(HEART);
             }
         }
         _ => {}

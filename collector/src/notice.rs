@@ -93,7 +93,7 @@ pub async fn publish_if_changed(shared: &Shared, actor: &str) -> Result<()> {
     let bytes = draft(&shared.config, version, now_ms).encode_to_vec();
     let hash = sha256(&bytes);
     let mut tx = shared.db.begin().await?;
-    sqlx::query(
+    let inserted = sqlx::query(
         "insert into notices (version, sha256, notice, published_ms) values ($1, $2, $3, $4)
          on conflict do nothing",
     )
@@ -103,6 +103,10 @@ pub async fn publish_if_changed(shared: &Shared, actor: &str) -> Result<()> {
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
+    if inserted.rows_affected() == 0 {
+        tracing::info!(version, "another collector published a notice first");
+        return Ok(());
+    }
     let entry = Entry::new(
         actor,
         "notice.publish",

@@ -13,7 +13,7 @@ use sqlx::Row;
 
 use crate::db::{Db, Tx};
 use crate::devices::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{Shared, accounts, notice, people};
 
 /// One version of a phone's policy.
@@ -102,7 +102,7 @@ pub async fn current(shared: &Shared, device: &Device) -> Result<Version> {
         bytes,
         policy,
     };
-    sqlx::query(
+    let inserted = sqlx::query(
         "insert into policies (device, version, sha256, policy, created_ms)
          values ($1, $2, $3, $4, $5) on conflict do nothing",
     )
@@ -113,6 +113,14 @@ pub async fn current(shared: &Shared, device: &Device) -> Result<Version> {
     .bind(shared.clock.now_ms())
     .execute(shared.db.writer())
     .await?;
+    if inserted.rows_affected() == 0 {
+        // Another collector gave this number first: only what is stored may be given to a phone.
+        return versions(&shared.db, device.device)
+            .await?
+            .into_values()
+            .max_by_key(|version| version.version)
+            .ok_or(Error::Conflict("the policy was removed meanwhile"));
+    }
     Ok(version)
 }
 

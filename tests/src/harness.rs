@@ -60,6 +60,22 @@ impl Collector {
         Self::open(dir, clock).await
     }
 
+    /// Starts another collector, named `name`, in `dir` on this one's database.
+    pub async fn join(&self, dir: &Path, name: &str) -> anyhow::Result<Self> {
+        use mingjing_collector::{MASTER_KEY_FILE, config};
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::create_dir_all(dir)?;
+        let settings = std::fs::read_to_string(self.dir.join(config::FILE))?;
+        std::fs::write(
+            dir.join(config::FILE),
+            format!("collector = \"{name}\"\n{settings}"),
+        )?;
+        let key_path = dir.join(MASTER_KEY_FILE);
+        std::fs::copy(self.dir.join(MASTER_KEY_FILE), &key_path)?;
+        std::fs::set_permissions(&key_path, std::fs::Permissions::from_mode(0o600))?;
+        Self::open(dir, self.clock.clone()).await
+    }
+
     /// Starts on an existing data folder, on the ports of its settings.
     pub async fn open(dir: &Path, clock: Arc<SimClock>) -> anyhow::Result<Self> {
         let config = Config::load(dir, None)?;

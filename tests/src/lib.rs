@@ -6,4 +6,7 @@ pub mod clock;
 pub mod demo;
 pub mod harness;
 pub mod phone;
+pub mod postgres;
 pub mod raw;
+pub mod scene;
+pub mod search;

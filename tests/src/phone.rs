@@ -72,7 +72,11 @@ impl Phone {
     }
 
     /// Waits until `done`, with an error that says how things stand.
-    pub fn wait(&self, what: &str, done: impl FnMut(&mingjing_agent::Status) -> bool) -> anyhow::Result<()> {
+    pub fn wait(
+        &self,
+        what: &str,
+        done: impl FnMut(&mingjing_agent::Status) -> bool,
+    ) -> anyhow::Result<()> {
         if self.agent.wait(PATIENCE, done) {
             return Ok(());
         }
@@ -172,4 +176,13 @@ pub fn message(at_ms: i64, from: &str, text: &str) -> String {
         },
     })
     .to_string()
+}
+
+/// Tells an enrolled phone that its collector moved, as a port of a restarted test collector does.
+pub fn readdress(dir: &Path, session_server: &str) -> anyhow::Result<()> {
+    let signer = signer(dir)?;
+    let mut identity = mingjing_agent::identity::Identity::load(dir, signer.as_ref())?;
+    identity.session_server = session_server.to_owned();
+    identity.store(dir)?;
+    Ok(())
 }

@@ -28,6 +28,9 @@ fn wait() {
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
 /// Changes that become visible together or not at all.
 pub(super) type Changes = sled::Batch;
 
@@ -60,9 +63,9 @@ impl Store {
             .truncate(false)
             .open(&lock_path)
             .map_err(|source| BufferError::Disk {
-            path: lock_path.clone(),
-            source: source.into(),
-        })?;
+                path: lock_path.clone(),
+                source: source.into(),
+            })?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| BufferError::Locked { path: lock_path })?;
         let mut store = Self {
@@ -181,12 +184,10 @@ impl Store {
             .map_err(|error| self.classify(error));
         self.keep(flushed)?;
         let synced = match &self.open {
-            Some(open) => {
-                rustix::fs::fdatasync(&open.file).map_err(|errno| BufferError::Disk {
-                    path: self.path.clone(),
-                    source: std::io::Error::from(errno).into(),
-                })
-            }
+            Some(open) => rustix::fs::fdatasync(&open.file).map_err(|errno| BufferError::Disk {
+                path: self.path.clone(),
+                source: std::io::Error::from(errno).into(),
+            }),
             None => Ok(()),
         };
         self.keep(synced)
@@ -199,11 +200,7 @@ impl Store {
     }
 
     /// The entry before `key`, within the key space of `prefix`.
-    pub(super) fn before(
-        &self,
-        prefix: u8,
-        key: &[u8],
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, BufferError> {
+    pub(super) fn before(&self, prefix: u8, key: &[u8]) -> Result<Option<Entry>, BufferError> {
         let entry = self
             .db()?
             .get_lt(key)
@@ -218,8 +215,7 @@ impl Store {
         &self,
         prefix: &[u8],
         from: &[u8],
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), BufferError>> + use<'_>, BufferError>
-    {
+    ) -> Result<impl Iterator<Item = Result<Entry, BufferError>> + use<'_>, BufferError> {
         let prefix = prefix.to_vec();
         let entries = self.db()?.range(from.to_vec()..);
         Ok(entries

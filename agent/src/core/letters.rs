@@ -47,15 +47,11 @@ impl Core {
     pub(crate) fn post(&mut self, body: pb::from_device::Body) -> Result<(), BufferError> {
         use pb::from_device::Body;
         let mut body = body;
-        let text = match &mut body {
-            Body::Answer(it) => Some(&mut it.text),
-            Body::SubjectRequest(it) => Some(&mut it.text),
-            Body::Complaint(it) => Some(&mut it.text),
-            _ => None,
-        };
-        if let Some(text) = text {
-            let end = text.floor_char_boundary(LETTER_BYTES);
-            text.truncate(end);
+        if let Body::Answer(pb::Answer { text, .. })
+        | Body::SubjectRequest(pb::SubjectRequest { text, .. })
+        | Body::Complaint(pb::Complaint { text, .. }) = &mut body
+        {
+            text.truncate(text.floor_char_boundary(LETTER_BYTES));
         }
         let letter = pb::FromDevice { body: Some(body) };
         let mut letters = self.letters.clone();

@@ -6,7 +6,7 @@
 use mingjing_proto::pb::{Confidence, Direction, Kind, Source};
 
 use super::draft::Draft;
-use super::layout::{Part, Side};
+use super::layout::{Part, Side, is_company_line};
 use super::{Context, money, text};
 use crate::pack::{Pattern, Place, Rest};
 
@@ -21,8 +21,17 @@ pub(super) fn read(
     let package = &context.signal.package;
     let mut lines: Vec<&str> = part.texts.iter().map(|it| it.text.trim()).collect();
     let mut speaker = "";
-    if group && side == Side::In && lines.len() > 1 && is_speaker(part, avatar) {
+    let described = part
+        .descs
+        .iter()
+        .any(|it| context.packs.any(package, Place::Media, it));
+    let alone = lines.len() == 1 && described && !lines.iter().all(|it| is_length(context, it));
+    if group && side == Side::In && (alone || (lines.len() > 1 && is_speaker(part, avatar))) {
         speaker = lines.remove(0);
+        // WeCom writes the speaker's company beside the name.
+        if lines.len() > 1 && lines.first().is_some_and(|it| is_company_line(it)) {
+            lines.remove(0);
+        }
     }
     let direction = if side == Side::Out {
         Direction::Out

@@ -31,6 +31,7 @@ pub(super) const SAME_MONEY_MS: i64 = 10 * 60 * 1000;
 pub(super) struct Chats {
     chats: VecDeque<Chat>,
     current: String,
+    current_group: bool,
 }
 
 #[derive(Debug)]
@@ -85,9 +86,15 @@ impl Chats {
         *self = Self::default();
     }
 
-    /// The chat on screen last.
-    pub(super) fn current(&self) -> &str {
-        &self.current
+    /// The chat on screen last, and whether it is a group.
+    pub(super) fn current(&self) -> (&str, bool) {
+        (&self.current, self.current_group)
+    }
+
+    /// No chat is on screen any more.
+    pub(super) fn leave(&mut self) {
+        self.current.clear();
+        self.current_group = false;
     }
 
     /// Reads one view of a chat page.
@@ -110,6 +117,7 @@ impl Chats {
             title,
         };
         let items = chat.items(context, page);
+        self.current_group = chat.group || (before == chat.title && self.current_group);
         let package = context.signal.package.clone();
         self.follow_renaming(&package, &before, &chat.title, &items);
         let known = self.known(text::key(&[&package, &chat.title]));

@@ -611,6 +611,7 @@ fn is_line(packs: &PackSet, package: &str, node: &pb::Node) -> bool {
     packs.any(package, Place::Time, &words) || packs.any(package, Place::System, &words)
 }
 
-fn is_company_line(words: &str) -> bool {
+/// `@公司`, `＠微信`.
+pub(super) fn is_company_line(words: &str) -> bool {
     words.starts_with(['@', '＠']) && words.chars().count() <= 40
 }

@@ -1,7 +1,7 @@
 //! Amounts in fen from what is shown.
 //!
-//! Invariant: only a number with a currency sign before it or a currency word after it is an amount;
-//! order numbers, dates and phone numbers are not.
+//! Invariant: only a number with a currency sign before it, a currency word after it or two decimals is
+//! an amount; order numbers, dates and phone numbers are not.
 
 const MOST_FEN: i64 = 100_000_000_000;
 
@@ -42,6 +42,7 @@ pub(super) fn fen(number: &str) -> Option<i64> {
 pub(super) fn last_amount(text: &str) -> Option<i64> {
     let chars: Vec<char> = text.chars().take(2000).map(narrow).collect();
     let mut found = None;
+    let mut decimals = None;
     let mut at = 0;
     while at < chars.len() {
         if !chars.get(at).is_some_and(char::is_ascii_digit) {
@@ -60,9 +61,13 @@ pub(super) fn last_amount(text: &str) -> Option<i64> {
         if is_marked(before, after) {
             let number: String = chars.get(start..at).unwrap_or_default().iter().collect();
             found = fen(&number).or(found);
+        } else if at >= start + 4 && chars.get(at - 3) == Some(&'.') {
+            // Two decimals and no mark: an amount unless a marked one stands beside it.
+            let number: String = chars.get(start..at).unwrap_or_default().iter().collect();
+            decimals = fen(&number).or(decimals);
         }
     }
-    found
+    found.or(decimals)
 }
 
 fn is_marked(before: &[char], after: &[char]) -> bool {

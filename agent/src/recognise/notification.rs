@@ -136,7 +136,10 @@ impl Notices {
             .filter(|pattern| pattern.title.as_ref().is_none_or(|it| it.is_match(title)))
             .filter(|pattern| !pattern.never.iter().any(|never| never.is_match(&cleaned)))
             .find_map(|pattern| Some((pattern, pattern.captures(&cleaned)?)))?;
-        let kind = pattern.kind?;
+        // Known to be nothing: the app speaks of itself.
+        let Some(kind) = pattern.kind else {
+            return Some(Vec::new());
+        };
         let known = self.known(text::key(&[package, title]));
         let post = text::key(&[title, words]);
         if known.is_repost(post, context.signal.at_ms) {
@@ -346,6 +349,24 @@ impl Notices {
                     own: false,
                     confidence: Confidence::Likely,
                 },
+                // The app speaking of itself is nobody's message, unless it names who did something.
+                _ if app => {
+                    let spoken = context.packs.first(&package, Place::Body, rest);
+                    let sender = spoken.map_or("", |(_, found)| found.get("sender"));
+                    if sender.is_empty() || context.is_private(sender) {
+                        return (count, Vec::new());
+                    }
+                    conversation = Conversation {
+                        title: sender,
+                        group: false,
+                    };
+                    Line {
+                        sender,
+                        body: rest,
+                        own: false,
+                        confidence: Confidence::Likely,
+                    }
+                }
                 _ => Line {
                     sender: title,
                     body: rest,
@@ -602,6 +623,7 @@ fn say(context: &mut Context<'_>, conversation: &Conversation<'_>, line: &Line<'
         Some((pattern, found)) => {
             let mut draft = known_body(context, pattern, line.own);
             draft.text(found.get("text"));
+            draft.activity.amount_fen = money::fen(found.get("amount"));
             draft.activity.target = text::name(found.get("target"));
             if conversation.group && draft.activity.kind() != Kind::Message {
                 draft.activity.peer = text::name(sender);

@@ -2,7 +2,9 @@
 //!
 //! Invariants:
 //! - a dialog alone is nothing: only what follows it decides, and only for [`DIALOG_MS`];
-//! - a page states its fact once while it stays open and once within [`SAME_PAGE_MS`].
+//! - a page states its fact once while it stays open and once within [`SAME_PAGE_MS`] of the last sight.
+
+use std::collections::VecDeque;
 
 use mingjing_proto::limits;
 use mingjing_proto::pb::{self, Confidence, Direction, Kind, Source};
@@ -17,12 +19,25 @@ const DIALOG_MS: i64 = 2 * 60 * 1000;
 /// A call's notification, page and bubble are one call this long.
 const CALL_MS: i64 = 5 * 60 * 1000;
 /// The same statement of the same kind of page is the same fact this long.
-const SAME_PAGE_MS: i64 = 60 * 60 * 1000;
+const SAME_PAGE_MS: i64 = 24 * 60 * 60 * 1000;
+/// Statements remembered.
+const STATED: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     window: Option<WindowRole>,
     asked: Option<Asked>,
+    /// What pages stated lately.
+    stated: VecDeque<Stated>,
+}
+
+/// A statement of a page.
+#[derive(Debug)]
+struct Stated {
+    kind: Kind,
+    amount_fen: Option<i64>,
+    peer: u64,
+    at_ms: i64,
 }
 
 /// A dialog that waits for its answer.
@@ -71,6 +86,7 @@ impl Pages {
         context: &mut Context<'_>,
         role: WindowRole,
         lines: &[String],
+        chat: (&str, bool),
     ) -> Option<Draft> {
         let packs = context.packs;
         let package = context.signal.package.as_str();
@@ -91,6 +107,10 @@ impl Pages {
         draft.activity.peer = text::name(captured(&["peer", "peer_en", "peer_from", "peer_by"]));
         draft.activity.amount_fen = money::fen(captured(&["amount"]));
         draft.text(captured(&["text"]));
+        // Opened from a direct chat, a page about money is about that chat's other side.
+        if draft.activity.peer.is_empty() && role == WindowRole::Transfer && !chat.1 {
+            draft.activity.peer = text::name(chat.0);
+        }
         if context.is_private(&draft.activity.peer) {
             return None;
         }
@@ -114,21 +134,44 @@ impl Pages {
         {
             return None;
         }
-        let key = text::key(&[
-            "page",
-            &pattern.id,
-            &draft.activity.peer,
-            &money.to_string(),
-        ]);
-        if context.seen.take(key, Channel::Bubble, at_ms, SAME_PAGE_MS) {
-            context.seen.note(key, Channel::Page, at_ms);
+        if self.stated_before(&draft, at_ms) {
             return None;
         }
-        context.seen.note(key, Channel::Page, at_ms);
+        let told = draft.fact_key(&draft.activity.peer);
+        if context.seen.take(told, Channel::Page, at_ms, SAME_PAGE_MS) {
+            return None;
+        }
         if draft.activity.amount_fen.is_some() {
             context.seen.note(money, Channel::Page, at_ms);
         }
         Some(draft)
+    }
+
+    /// Whether a page said the same lately: of the same amount, and not of somebody else.
+    fn stated_before(&mut self, draft: &Draft, at_ms: i64) -> bool {
+        let nobody = text::key(&[""]);
+        let it = &draft.activity;
+        let stated = Stated {
+            kind: it.kind(),
+            amount_fen: it.amount_fen,
+            peer: text::key(&[&it.peer]),
+            at_ms,
+        };
+        let known = self.stated.iter_mut().find(|known| {
+            known.kind == stated.kind
+                && known.amount_fen == stated.amount_fen
+                && (known.peer == stated.peer || known.peer == nobody || stated.peer == nobody)
+                && at_ms.saturating_sub(known.at_ms).abs() <= SAME_PAGE_MS
+        });
+        if let Some(known) = known {
+            known.at_ms = at_ms;
+            return true;
+        }
+        if self.stated.len() >= STATED {
+            self.stated.pop_front();
+        }
+        self.stated.push_back(stated);
+        false
     }
 
     /// A dialog on screen; what it asks waits for its answer.
@@ -137,8 +180,9 @@ impl Pages {
         context: &Context<'_>,
         role: WindowRole,
         lines: &[String],
-        conversation: &str,
+        conversation: (&str, bool),
     ) -> bool {
+        let (conversation, in_group) = conversation;
         let packs = context.packs;
         let package = context.signal.package.as_str();
         let refusable = lines.iter().any(|it| packs.any(package, Place::Cancel, it));
@@ -165,7 +209,7 @@ impl Pages {
         draft.confidence(Confidence::Certain);
         let peer = found.get("peer");
         draft.activity.peer = text::name(peer);
-        let group = kind == Kind::GroupLeft;
+        let group = kind == Kind::GroupLeft || (in_group && kind != Kind::ContactDeleted);
         if outcome != Outcome::Login && (group || kind != Kind::ContactDeleted) {
             let title = if peer.is_empty() { conversation } else { peer };
             if !title.is_empty() {

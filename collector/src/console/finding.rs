@@ -55,7 +55,6 @@ struct FindingPage {
     article: String,
     false_positives: String,
     owner: String,
-    account: String,
     shown: Option<Shown>,
     reason: String,
     problem: Option<&'static str>,
@@ -134,7 +133,6 @@ async fn render(
         article: words.article.clone(),
         false_positives: words.false_positives.clone(),
         owner: words.owner.clone(),
-        account: finding.account.clone(),
         reason,
         problem,
         verdicts: verdicts

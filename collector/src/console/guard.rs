@@ -17,7 +17,7 @@ use tower_sessions::Session;
 use super::errors::Failure;
 use super::login::SignedIn;
 use super::{Console, LARGEST_FORM};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Cookie of forms that are filled in before anybody is logged in.
 const FORM_COOKIE: &str = "__Host-mj-form";
@@ -74,7 +74,6 @@ struct Token {
 
 /// Refuses a POST without its token.
 pub(super) async fn check_form(
-    State(_console): State<Arc<Console>>,
     session: Session,
     request: Request,
     next: Next,
@@ -135,16 +134,22 @@ pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
         .map(|(_, value)| value)
 }
 
-/// The token of a form nobody is logged in for, and the cookie to set if it is new.
-pub(super) fn form_token(headers: &HeaderMap) -> (String, Option<HeaderValue>) {
+/// The token of a form that also stands before the login, and the cookie to set if it is new.
+pub(super) async fn form_token(
+    session: &Session,
+    headers: &HeaderMap,
+) -> Result<(String, Option<HeaderValue>)> {
+    if let Some(signed_in) = SignedIn::of(session).await? {
+        return Ok((signed_in.csrf, None));
+    }
     if let Some(token) = cookie(headers, FORM_COOKIE)
         && token.len() == TOKEN_DIGITS
         && token.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
-        return (token.to_owned(), None);
+        return Ok((token.to_owned(), None));
     }
     let token = new_token();
     let cookie = format!("{FORM_COOKIE}={token}; Path=/; Secure; HttpOnly; SameSite=Strict");
     let cookie = HeaderValue::from_str(&cookie).expect("hexadecimal digits are a header value");
-    (token, Some(cookie))
+    Ok((token, Some(cookie)))
 }

@@ -8,17 +8,16 @@ mod attempts;
 mod sessions;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::extract::Query;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 
+use super::door::Door;
 use super::errors::{Failure, status};
 use super::words::Language;
 use super::{Console, assets, guard, language};
@@ -102,41 +101,28 @@ pub(super) struct Asked {
 }
 
 /// `GET /login`
-pub(super) async fn show(
-    State(console): State<Arc<Console>>,
-    Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Result<Response, Failure> {
-    page(&console, &headers, &asked.next, "", None, StatusCode::OK)
+pub(super) async fn show(door: Door, Query(asked): Query<Asked>) -> Result<Response, Failure> {
+    page(&door, &asked.next, "", None, StatusCode::OK)
 }
 
 fn page(
-    console: &Console,
-    headers: &HeaderMap,
+    door: &Door,
     next: &str,
     login: &str,
     problem: Option<&'static str>,
     status: StatusCode,
 ) -> Result<Response, Failure> {
-    let (csrf, cookie) = guard::form_token(headers);
-    let language = language::of(headers, None);
-    let html = LoginPage {
-        language,
-        company: &console.shared.config.company.name,
-        csrf: &csrf,
+    let page = LoginPage {
+        language: door.language,
+        company: &door.console.shared.config.company.name,
+        csrf: &door.csrf,
         next: language::local(next),
         login,
         problem,
         back: "/login",
         assets: assets::version(),
-    }
-    .render()
-    .map_err(|_| Error::Unavailable("a page can't be rendered"))?;
-    let mut response = (status, Html(html)).into_response();
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    };
+    door.page(status, &page)
 }
 
 #[derive(Deserialize)]
@@ -149,26 +135,19 @@ pub(super) struct Credentials {
 
 /// `POST /login`
 pub(super) async fn submit(
-    State(console): State<Arc<Console>>,
-    session: Session,
-    Address(address): Address,
-    headers: HeaderMap,
+    door: Door,
     Form(credentials): Form<Credentials>,
 ) -> Result<Response, Failure> {
+    let Door {
+        console,
+        address,
+        language,
+        ..
+    } = &door;
     let login = credentials.login.trim().to_lowercase();
-    let language = language::of(&headers, None);
-    let again = |problem, status| {
-        page(
-            &console,
-            &headers,
-            &credentials.next,
-            &login,
-            Some(problem),
-            status,
-        )
-    };
+    let again = |problem, status| page(&door, &credentials.next, &login, Some(problem), status);
     let now_ms = console.shared.clock.now_ms();
-    if let Err(error) = console.attempts.check(&login, address, now_ms) {
+    if let Err(error) = console.attempts.check(&login, *address, now_ms) {
         tracing::warn!(%address, "a login was refused: too many attempts");
         let mut response = again(language.t("login.wait"), status(&error))?;
         if let Error::RateLimited { retry_after_s } = error {
@@ -178,14 +157,14 @@ pub(super) async fn submit(
         }
         return Ok(response);
     }
-    match authenticate(&console, &login, &credentials.password).await? {
+    match authenticate(console, &login, &credentials.password).await? {
         Some(person) => {
-            console.attempts.forget(&login, address);
-            begin(&console, &session, &person).await?;
+            console.attempts.forget(&login, *address);
+            begin(console, &door.session, &person).await?;
             Ok(Redirect::to(language::local(&credentials.next)).into_response())
         }
         None => {
-            console.attempts.failed(&login, address, now_ms);
+            console.attempts.failed(&login, *address, now_ms);
             tracing::warn!(%address, "a login was refused");
             again(language.t("login.refused"), StatusCode::UNAUTHORIZED)
         }
@@ -200,7 +179,7 @@ async fn authenticate(console: &Console, login: &str, password: &str) -> Result<
         Err(error) => return Err(error),
     };
     let id = person.as_ref().map_or("", |person| &person.person);
-    let right = people::verify_password(&console.shared, id, password).await?;
+    let right = people::verify_password(db, id, password).await?;
     Ok(person.filter(|person| right && person.left_ms.is_none()))
 }
 
@@ -233,26 +212,6 @@ pub(super) async fn leave(session: Session) -> Result<Response, Failure> {
         .await
         .map_err(|_| Error::Unavailable("sessions can't be written"))?;
     Ok(Redirect::to("/login").into_response())
-}
-
-/// Where a request comes from, for limits only.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Address(pub(super) IpAddr);
-
-impl<S: Sync> axum::extract::FromRequestParts<S> for Address {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        _: &S,
-    ) -> std::result::Result<Self, Self::Rejection> {
-        // A caller that tells no address shares one limit.
-        let address = parts
-            .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .map_or(IpAddr::from([0, 0, 0, 0]), |info| info.0.ip());
-        Ok(Self(address))
-    }
 }
 
 /// Where to go after logging in: the page that was asked for.

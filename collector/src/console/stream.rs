@@ -33,12 +33,14 @@ pub(super) async fn listen(
     let mut pseudonyms = visit.pseudonyms().await?;
     let filter = asked.filter(&visit, &pseudonyms);
     let mut changes = visit.console.shared.changes.subscribe();
+    let stop = visit.console.stop.clone();
     let stream = async_stream::stream! {
         let mut seen = Seen::default();
         let mut check = tokio::time::interval(CHECK);
         yield Ok::<_, Infallible>(Event::default().event("ready").data("{}"));
         loop {
             tokio::select! {
+                () = stop.cancelled() => return,
                 _ = check.tick() => {
                     match still_there(&mut visit).await {
                         Ok(true) => {}

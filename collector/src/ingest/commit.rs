@@ -194,7 +194,13 @@ async fn write(
         .iter()
         .flat_map(|prepared| prepared.findings.iter().cloned())
         .collect();
-    for counted in stored.iter().flat_map(|prepared| &prepared.counted) {
+    let mut counted: Vec<_> = stored
+        .iter()
+        .flat_map(|prepared| &prepared.counted)
+        .collect();
+    // One order on every collector, as for heads and tallies.
+    counted.sort_by_key(|it| (&it.rule, &it.scope, it.bucket));
+    for counted in counted {
         if window_sum(tx, counted).await? > counted.over {
             raised.push(counted.finding.clone());
         }

@@ -23,8 +23,8 @@ impl Gap {
     const WIDE: usize = 8;
     const NEAR: usize = 4;
     const MAX: usize = 30;
-    /// Nothing between.
-    const NONE: Self = Self {
+    /// Nothing between: the parts are one word.
+    pub(super) const NONE: Self = Self {
         chars: 0,
         one_clause: false,
     };
@@ -39,7 +39,7 @@ pub(super) struct Part {
 
 /// Words of a part beyond which it is cut.
 const MAX_ALTERNATIVES: usize = 200;
-/// Most parts of a phrase.
+/// Most parts of a phrase; `words` keeps a bit for each in a `u16`.
 const MAX_PARTS: usize = 16;
 
 /// The parts of a line. A plain word has one part. Where alternatives multiply beyond measure, a part is

@@ -58,6 +58,12 @@ struct Phrase {
     gaps: Vec<Gap>,
 }
 
+impl Phrase {
+    fn parts(&self) -> u32 {
+        u32::try_from(self.gaps.len()).unwrap_or(u32::MAX)
+    }
+}
+
 /// A part of a phrase in a text; ordered by phrase, part, place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct FoundPart {
@@ -192,6 +198,10 @@ impl Words {
             return found;
         };
         let mut parts = Vec::new();
+        // Which parts of a phrase have been seen, a bit each. Words come by their end, so a part that
+        // follows another comes after it.
+        let mut seen: Vec<u16> = Vec::new();
+        let mut complete = false;
         for hit in automaton.find_overlapping_iter(&normalised.text) {
             let (start, end) = (hit.start(), hit.end());
             let span = start..end;
@@ -206,16 +216,31 @@ impl Words {
                         end,
                         reach: start,
                     }),
-                    Role::Part { phrase, part } => parts.push(FoundPart {
-                        phrase,
-                        part,
-                        start,
-                        end,
-                    }),
+                    Role::Part { phrase, part } => {
+                        if seen.is_empty() {
+                            seen.resize(self.phrases.len(), 0);
+                        }
+                        let bits = &mut seen[phrase as usize];
+                        if part > 0 && *bits & (1 << (part - 1)) == 0 {
+                            continue;
+                        }
+                        *bits |= 1 << part;
+                        complete |= part + 1 == self.phrases[phrase as usize].parts();
+                        parts.push(FoundPart {
+                            phrase,
+                            part,
+                            start,
+                            end,
+                        });
+                    }
                 }
             }
         }
-        if parts.len() > 1 {
+        if complete {
+            parts.retain(|it| {
+                let last = self.phrases[it.phrase as usize].parts() - 1;
+                seen[it.phrase as usize] & (1 << last) != 0
+            });
             self.join(original, normalised, parts, &mut found);
         }
         found
@@ -229,7 +254,7 @@ impl Words {
             || !normalised.holds_together(original, span)
     }
 
-    /// Phrases whose parts were found, from first part to last.
+    /// Phrases all of whose parts were found, from first part to last.
     fn join(
         &self,
         original: &str,
@@ -240,11 +265,6 @@ impl Words {
         parts.sort_unstable();
         for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
             let phrase = &self.phrases[of_phrase[0].phrase as usize];
-            let all_there =
-                of_phrase.chunk_by(|a, b| a.part == b.part).count() == phrase.gaps.len();
-            if !all_there {
-                continue;
-            }
             let mut reached: Vec<Reached> = Vec::new();
             for (group, gap) in of_phrase
                 .chunk_by(|a, b| a.part == b.part)
@@ -306,6 +326,11 @@ fn follows(original: &str, normalised: &Normalised, between: Range<usize>, gap: 
     {
         return false;
     }
+    if gap == Gap::NONE {
+        let text = &normalised.text[..between.start];
+        let last_char = text.char_indices().next_back().map_or(0, |(at, _)| at);
+        return normalised.holds_together(original, &(last_char..between.end + 1));
+    }
     let between = &original[normalised.gap(between)];
-    !between.contains(is_sentence_mark) && !(gap.one_clause && between.contains(is_clause_mark))
+    !(between.contains(is_sentence_mark) || gap.one_clause && between.contains(is_clause_mark))
 }

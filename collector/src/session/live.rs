@@ -64,6 +64,25 @@ pub struct Place {
     pub clone_alarm: bool,
 }
 
+impl Inner {
+    /// Counts `more` takeovers; how many there were within the window.
+    fn flips(&mut self, device: DeviceId, now_ms: i64, more: usize) -> usize {
+        let flips = self.flips.entry(device).or_default();
+        flips.extend(std::iter::repeat_n(now_ms, more));
+        while flips
+            .front()
+            .is_some_and(|at_ms| now_ms - at_ms > FLIP_WINDOW_MS)
+        {
+            flips.pop_front();
+        }
+        let count = flips.len();
+        if count == 0 {
+            self.flips.remove(&device);
+        }
+        count
+    }
+}
+
 impl Live {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner
@@ -79,19 +98,11 @@ impl Live {
             number,
             signal: sender,
         };
-        let mut clone_alarm = false;
-        if let Some(older) = inner.sessions.insert(device, entry) {
+        let older = inner.sessions.insert(device, entry);
+        if let Some(older) = &older {
             older.signal.send_replace(Signal::Superseded);
-            let flips = inner.flips.entry(device).or_default();
-            flips.push_back(now_ms);
-            while flips
-                .front()
-                .is_some_and(|at_ms| now_ms - at_ms > FLIP_WINDOW_MS)
-            {
-                flips.pop_front();
-            }
-            clone_alarm = flips.len() > FLIPS;
         }
+        let clone_alarm = inner.flips(device, now_ms, usize::from(older.is_some())) > FLIPS;
         Place {
             number,
             signal,
@@ -119,11 +130,16 @@ impl Live {
     }
 
     /// Ends a device's session if another collector has a newer one.
-    pub fn supersede(&self, device: DeviceId, newest: i64) {
-        if let Some(entry) = self.inner().sessions.get(&device)
-            && entry.number < newest
-        {
+    pub fn supersede(&self, device: DeviceId, newest: i64, now_ms: i64) {
+        let mut inner = self.inner();
+        let Some(entry) = inner.sessions.get(&device) else {
+            return;
+        };
+        if entry.number < newest {
             entry.signal.send_replace(Signal::Superseded);
+            inner.sessions.remove(&device);
+            // Between two collectors each sees every other takeover only.
+            inner.flips(device, now_ms, 2);
         }
     }
 
