@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod child;
 pub mod clock;
+pub mod demo;
 pub mod harness;
 pub mod oracle;
 pub mod phone;
