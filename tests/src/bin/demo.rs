@@ -76,7 +76,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
             dir.as_path()
         }
         None => {
-            temporary = tempfile::Builder::new().prefix("mingjing-demo-").tempdir()?;
+            temporary = tempfile::Builder::new()
+                .prefix("mingjing-demo-")
+                .tempdir()?;
             temporary.path()
         }
     };
@@ -88,7 +90,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         }
     });
     let started = tokio::time::Instant::now();
-    let bar = bar((SETTING_UP + OFFICE.len()) as u64, "{bar:30} {pos}/{len} {msg}");
+    let bar = bar(
+        (SETTING_UP + OFFICE.len()) as u64,
+        "{bar:30} {pos}/{len} {msg}",
+    );
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let stage = tokio::select! {
         stage = Stage::set_up(dir, now_ms, &|done| {
@@ -161,7 +166,9 @@ async fn show(stage: Stage, speed: f64, stop: &CancellationToken) -> anyhow::Res
     };
     if played.is_some() {
         stage.clock.set_speed(1.0);
-        println!("  一天结束，控制台仍开着；按 Ctrl-C 结束。 The day is over, the console stays open; Ctrl-C ends the demo.");
+        println!(
+            "  一天结束，控制台仍开着；按 Ctrl-C 结束。 The day is over, the console stays open; Ctrl-C ends the demo."
+        );
         stop.cancelled().await;
     }
     println!("  正在停止… stopping…");
@@ -177,7 +184,10 @@ async fn play(stage: &Stage, stop: &CancellationToken) -> anyhow::Result<Option<
     let watch = async {
         loop {
             let now = jiff::Timestamp::from_millisecond(stage.clock.now())?.to_zoned(day::zone());
-            let alerts = stage.collector.number("select count(*) from findings").await?;
+            let alerts = stage
+                .collector
+                .number("select count(*) from findings")
+                .await?;
             bar.set_position(handed.load(Ordering::Relaxed));
             bar.set_message(format!("{}  预警 alerts {alerts}", now.strftime("%H:%M")));
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -196,6 +206,7 @@ async fn play(stage: &Stage, stop: &CancellationToken) -> anyhow::Result<Option<
 
 /// A progress bar; it draws only on a terminal.
 fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
 }

@@ -151,7 +151,7 @@ impl Person {
 /// A moment of a date in the company's zone, Unix milliseconds.
 pub fn at(date: Date, time: Time) -> i64 {
     date.to_datetime(time)
-        .to_zoned(zone())
+        .to_zoned_datetime(zone())
         .expect("a fixed offset has every moment")
         .timestamp()
         .as_millisecond()
@@ -161,16 +161,14 @@ impl Expect {
     /// Reads `expect.json`.
     pub fn load() -> anyhow::Result<Self> {
         let path = dir().join("expect.json");
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
         serde_json::from_str(&text).with_context(|| format!("{}", path.display()))
     }
 
     /// The signals of one phone as if they happened on `date`.
     pub fn signals(&self, person: &Person, date: Date) -> anyhow::Result<Vec<pb::Signal>> {
         let path = dir().join(format!("{}.jsonl", person.login));
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
         let shift_ms = at(date, Time::midnight()) - at(self.date, Time::midnight());
         text.lines()
             .enumerate()
@@ -211,7 +209,7 @@ mod tests {
             assert!(signals.is_sorted_by_key(|it| it.at_ms), "{}", person.login);
             for signal in &signals {
                 let local = jiff::Timestamp::from_millisecond(signal.at_ms).unwrap();
-                assert_eq!(local.to_zoned(zone()).date(), expect.date);
+                assert_eq!(local.to_zoned_datetime(zone()).date(), expect.date);
                 assert_eq!(signal.utc_offset_min, 480);
             }
             all += signals.len();
@@ -234,7 +232,10 @@ mod tests {
                     .any(|text| text.contains(phrase))
             };
             for phrase in person.absent.iter().chain(&person.sealed) {
-                assert!(phrase.chars().count() >= 5, "{phrase} is too short to be searched for");
+                assert!(
+                    phrase.chars().count() >= 5,
+                    "{phrase} is too short to be searched for"
+                );
                 assert!(said(phrase), "{}: {phrase}", person.login);
             }
         }
@@ -246,7 +247,11 @@ mod tests {
         let mut harms: BTreeMap<&str, usize> = BTreeMap::new();
         let mut rules: BTreeMap<&str, usize> = BTreeMap::new();
         for person in &expect.people {
-            assert!(person.planted.is_sorted_by_key(|it| it.at), "{}", person.login);
+            assert!(
+                person.planted.is_sorted_by_key(|it| it.at),
+                "{}",
+                person.login
+            );
             for planted in &person.planted {
                 *harms.entry(&planted.harm).or_default() += 1;
             }
@@ -254,10 +259,18 @@ mod tests {
                 *rules.entry(rule).or_default() += count;
             }
         }
-        for harm in ["S22", "S23", "S24", "S25", "S26", "S27", "S28", "S29", "S30", "S31"] {
+        for harm in [
+            "S22", "S23", "S24", "S25", "S26", "S27", "S28", "S29", "S30", "S31",
+        ] {
             assert!(harms.get(harm).is_some_and(|count| *count >= 2), "{harm}");
         }
-        for rule in ["red-packet-sent", "red-packet-received", "transfer-sent", "transfer-received", "scan-opened"] {
+        for rule in [
+            "red-packet-sent",
+            "red-packet-received",
+            "transfer-sent",
+            "transfer-received",
+            "scan-opened",
+        ] {
             assert!(rules.get(rule).is_some_and(|count| *count >= 2), "{rule}");
         }
     }
@@ -265,7 +278,8 @@ mod tests {
     #[test]
     fn each_fate_falls_on_one_phone() {
         let expect = Expect::load().unwrap();
-        let count = |fits: fn(Fate) -> bool| expect.people.iter().filter(|it| fits(it.fate)).count();
+        let count =
+            |fits: fn(Fate) -> bool| expect.people.iter().filter(|it| fits(it.fate)).count();
         assert_eq!(count(|it| it == Fate::Refuses), 1);
         assert_eq!(count(|it| matches!(it, Fate::Withdraws { .. })), 1);
         assert_eq!(count(|it| matches!(it, Fate::Offline { .. })), 1);

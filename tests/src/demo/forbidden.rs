@@ -94,8 +94,14 @@ mod tests {
         let around = |offset: usize| format!("{}{phrase}尾", "x".repeat(offset));
         let mut files: Vec<(&str, Vec<u8>)> = vec![
             ("utf8", format!("甲{phrase}乙").into_bytes()),
-            ("little", phrase.encode_utf16().flat_map(u16::to_le_bytes).collect()),
-            ("big", phrase.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+            (
+                "little",
+                phrase.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            ),
+            (
+                "big",
+                phrase.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+            ),
         ];
         for (name, offset) in [("base0", 0), ("base1", 1), ("base2", 2)] {
             files.push((name, STANDARD_NO_PAD.encode(around(offset)).into_bytes()));

@@ -90,7 +90,10 @@ async fn play(
             Some((_, Step::Revoke)) => {
                 settle(player).await?;
                 devices::revoke(&stage.collector.shared, player.device, "demo").await?;
-                wait(player, "the revocation", |status| status.session == "revoked").await?;
+                wait(player, "the revocation", |status| {
+                    status.session == "revoked"
+                })
+                .await?;
                 over = true;
             }
             Some((_, Step::Network(whole))) => {

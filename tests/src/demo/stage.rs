@@ -70,7 +70,7 @@ pub struct Player {
 /// browser, whatever the hour.
 pub fn date(now_ms: i64) -> Date {
     let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::MAX);
-    let local = now.to_zoned(day::zone()).datetime();
+    let local = now.to_zoned_datetime(day::zone()).datetime();
     if local.time() < time(8, 5, 0, 0) {
         local.date().yesterday().unwrap_or(local.date())
     } else {
@@ -111,7 +111,8 @@ impl Stage {
         let expect = Expect::load()?;
         let date = date(now_ms);
         let clock = Arc::new(SimClock::new(day::at(date, time(8, 5, 0, 0)), 1.0));
-        let collector = Collector::start(&dir.join("collector"), &settings(), clock.clone()).await?;
+        let collector =
+            Collector::start(&dir.join("collector"), &settings(), clock.clone()).await?;
         step("collector");
         for (login, name, department, role, scope) in OFFICE {
             enter(&collector, login, name, department, role, scope).await?;
@@ -176,8 +177,15 @@ async fn equip(
     clock: &Arc<SimClock>,
 ) -> anyhow::Result<Player> {
     let (login, department) = (&person.login, &person.department);
-    let entered =
-        enter(collector, login, &person.name, department, Role::Employee, "*").await?;
+    let entered = enter(
+        collector,
+        login,
+        &person.name,
+        department,
+        Role::Employee,
+        "*",
+    )
+    .await?;
     for account in &person.accounts {
         register(collector, &entered, department, account).await?;
     }

@@ -79,7 +79,10 @@ pub async fn sides(stage: &Stage, played: &[Played]) -> anyhow::Result<Report> {
     for (player, played) in stage.phones.iter().zip(played) {
         phone(stage, player, played, &mut report).await?;
     }
-    report.harms.values().for_each(|harm| report.planted += harm.planted);
+    report
+        .harms
+        .values()
+        .for_each(|harm| report.planted += harm.planted);
     Ok(report)
 }
 
@@ -124,13 +127,22 @@ async fn phone(
     };
     differ(
         played.signals == person.signals as u64,
-        format!("{} of {} signals were played", played.signals, person.signals),
+        format!(
+            "{} of {} signals were played",
+            played.signals, person.signals
+        ),
     );
     differ(
         stored == played.events,
-        format!("the phone kept {} events, the collector stored {stored}", played.events),
+        format!(
+            "the phone kept {} events, the collector stored {stored}",
+            played.events
+        ),
     );
-    differ(refused == 0, format!("the collector refused {refused} events: {status:?}"));
+    differ(
+        refused == 0,
+        format!("the collector refused {refused} events: {status:?}"),
+    );
     differ(gaps == 0, format!("there are {gaps} gaps"));
     for (rule, expected) in person.expected() {
         let found = alerts.get(rule).copied().unwrap_or(0);
@@ -141,7 +153,10 @@ async fn phone(
     }
     match person.fate {
         Fate::Refuses => {
-            differ(played.events == 0, "an event was kept without consent".to_owned());
+            differ(
+                played.events == 0,
+                "an event was kept without consent".to_owned(),
+            );
             let dropped: u64 = status.dropped.values().sum();
             differ(
                 dropped == person.signals as u64,
@@ -149,19 +164,43 @@ async fn phone(
             );
         }
         Fate::Withdraws { at } => {
-            differ(played.events > 0, "nothing was kept before the withdrawal".to_owned());
-            differ(played.events_after == 0, "an event was kept after the withdrawal".to_owned());
-            differ(newest_ms < at.on(stage.date), "an alert is newer than the withdrawal".to_owned());
+            differ(
+                played.events > 0,
+                "nothing was kept before the withdrawal".to_owned(),
+            );
+            differ(
+                played.events_after == 0,
+                "an event was kept after the withdrawal".to_owned(),
+            );
+            differ(
+                newest_ms < at.on(stage.date),
+                "an alert is newer than the withdrawal".to_owned(),
+            );
         }
         Fate::Revoked { at } => {
-            differ(played.events > 0, "nothing was kept before the revocation".to_owned());
-            differ(played.events_after > 0, "the phone kept nothing after the revocation".to_owned());
-            differ(status.session == "revoked", format!("the session is {}", status.session));
-            differ(newest_ms < at.on(stage.date), "an alert is newer than the revocation".to_owned());
+            differ(
+                played.events > 0,
+                "nothing was kept before the revocation".to_owned(),
+            );
+            differ(
+                played.events_after > 0,
+                "the phone kept nothing after the revocation".to_owned(),
+            );
+            differ(
+                status.session == "revoked",
+                format!("the session is {}", status.session),
+            );
+            differ(
+                newest_ms < at.on(stage.date),
+                "an alert is newer than the revocation".to_owned(),
+            );
         }
         Fate::Works | Fate::Offline { .. } => {
             differ(played.events > 0, "nothing was kept".to_owned());
-            differ(status.queued_events == 0, format!("{} events still wait", status.queued_events));
+            differ(
+                status.queued_events == 0,
+                format!("{} events still wait", status.queued_events),
+            );
         }
     }
 
@@ -194,7 +233,9 @@ fn count_harms(
         .map(|planted| (planted.rule.as_str(), planted.harm.as_str()))
         .collect();
     for (rule, expected) in person.expected() {
-        let Some(harm) = harm_of.get(rule) else { continue };
+        let Some(harm) = harm_of.get(rule) else {
+            continue;
+        };
         let harm = harms.entry((*harm).to_owned()).or_default();
         harm.planted += expected as u64;
         harm.alerts += alerts.get(rule).copied().unwrap_or(0);
@@ -213,14 +254,17 @@ pub fn files(dir: &Path, people: &[Person], report: &mut Report) -> anyhow::Resu
     report.files = searched.files;
     report.bytes = searched.bytes;
     let found = searched.found.iter();
-    report
-        .differences
-        .extend(found.map(|(path, phrase)| format!("{} can be read in {}", phrase, path.display())));
+    report.differences.extend(
+        found.map(|(path, phrase)| format!("{} can be read in {}", phrase, path.display())),
+    );
     // The search has to be able to find: departments are plain columns.
     if let Some(person) = people.first()
-        && forbidden::search(&dir.join("collector"), std::slice::from_ref(&person.department))?
-            .found
-            .is_empty()
+        && forbidden::search(
+            &dir.join("collector"),
+            std::slice::from_ref(&person.department),
+        )?
+        .found
+        .is_empty()
     {
         report
             .differences
