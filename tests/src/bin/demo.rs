@@ -95,11 +95,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         "{bar:30} {pos}/{len} {msg}",
     );
     let now_ms = jiff::Timestamp::now().as_millisecond();
+    let progress = |done: &str| {
+        bar.inc(1);
+        bar.set_message(done.to_owned());
+    };
     let stage = tokio::select! {
-        stage = Stage::set_up(dir, now_ms, &|done| {
-            bar.inc(1);
-            bar.set_message(done.to_owned());
-        }) => stage?,
+        stage = Stage::set_up(dir, now_ms, &progress) => stage?,
         () = stop.cancelled() => return Ok(false),
     };
     bar.finish_and_clear();
@@ -183,7 +184,8 @@ async fn play(stage: &Stage, stop: &CancellationToken) -> anyhow::Result<Option<
     let bar = bar(signals as u64, "{bar:30} {pos}/{len} {msg}");
     let watch = async {
         loop {
-            let now = jiff::Timestamp::from_millisecond(stage.clock.now())?.to_zoned(day::zone());
+            let now = jiff::Timestamp::from_millisecond(stage.clock.now())?
+                .to_zoned_datetime(day::zone());
             let alerts = stage
                 .collector
                 .number("select count(*) from findings")
