@@ -250,8 +250,9 @@ impl Words {
         let word = normalised.text[span.clone()].as_bytes();
         let latin_edge = word.first().is_some_and(u8::is_ascii_alphanumeric)
             || word.last().is_some_and(u8::is_ascii_alphanumeric);
+        let is_one_char = normalised.text[span.clone()].chars().nth(1).is_none();
         latin_edge && normalised.is_inside_word(original, span)
-            || !normalised.holds_together(original, span)
+            || !is_one_char && !normalised.holds_together(original, span)
     }
 
     /// Phrases all of whose parts were found, from first part to last.
