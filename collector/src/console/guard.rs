@@ -73,11 +73,7 @@ struct Token {
 }
 
 /// Refuses a POST without its token.
-pub(super) async fn check_form(
-    session: Session,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn check_form(session: Session, request: Request, next: Next) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => return next.run(request).await,
         Method::POST => {}

@@ -56,10 +56,7 @@ pub(super) struct Acceptance {
 }
 
 /// `POST /invitation`: sets the password and logs in.
-pub(super) async fn submit(
-    door: Door,
-    Form(form): Form<Acceptance>,
-) -> Result<Response, Failure> {
+pub(super) async fn submit(door: Door, Form(form): Form<Acceptance>) -> Result<Response, Failure> {
     // Guesses of codes share one place per address.
     const GUESSING: &str = "\u{0}invitation";
     let Door {
