@@ -113,14 +113,14 @@ struct Entry {
     roles: &'static [Role],
 }
 
-const EVERYBODY: &[Role] = &[
+// An employee's first page is his own.
+const STAFF: &[Role] = &[
     Role::Admin,
     Role::Policy,
     Role::Lead,
     Role::Reviewer,
     Role::Auditor,
     Role::Privacy,
-    Role::Employee,
 ];
 
 const MENU: &[Entry] = &[
@@ -128,7 +128,7 @@ const MENU: &[Entry] = &[
         group: "overview_group",
         key: "overview",
         href: "/",
-        roles: EVERYBODY,
+        roles: STAFF,
     },
     Entry {
         group: "risk",
