@@ -3,7 +3,7 @@
 //! Invariants: the audit record of an opening is committed before a byte is decrypted; names and texts
 //! leave this module only in return values.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -164,16 +164,14 @@ pub async fn holder_names(
 ) -> Result<HashMap<String, String>> {
     decide(who, What::Phones, None)?;
     let mut names = HashMap::new();
-    for person in persons {
-        if !names.contains_key(&person) {
-            let name = match people::name(shared, &person).await {
-                Ok(name) => name,
-                // A name that was erased, or a holder who was never entered.
-                Err(Error::NotFound(_) | Error::Sealed) => String::new(),
-                Err(error) => return Err(error),
-            };
-            names.insert(person, name);
-        }
+    for person in persons.into_iter().collect::<BTreeSet<_>>() {
+        let name = match people::name(shared, &person).await {
+            Ok(name) => name,
+            // A name that was erased, or a holder who was never entered.
+            Err(Error::NotFound(_) | Error::Sealed) => String::new(),
+            Err(error) => return Err(error),
+        };
+        names.insert(person, name);
     }
     Ok(names)
 }

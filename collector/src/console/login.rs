@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Form;
 use axum::extract::Query;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Redirect, Response};
 use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 
@@ -211,13 +211,22 @@ pub(super) async fn leave(session: Session) -> Result<Response, Failure> {
         .flush()
         .await
         .map_err(|_| Error::Unavailable("sessions can't be written"))?;
-    Ok(Redirect::to("/login").into_response())
+    Ok((forgotten(), Redirect::to("/login")).into_response())
+}
+
+// The layer's own removal lacks `Secure`, without which browsers ignore it for this kind of cookie.
+fn forgotten() -> AppendHeaders<[(HeaderName, String); 1]> {
+    let cookie = format!(
+        "{}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax",
+        sessions::COOKIE
+    );
+    AppendHeaders([(header::SET_COOKIE, cookie)])
 }
 
 /// Where to go after logging in: the page that was asked for.
-pub(super) fn redirect(request_path: &str) -> Redirect {
+pub(super) fn redirect(request_path: &str) -> Response {
     let next: String = url::form_urlencoded::byte_serialize(request_path.as_bytes()).collect();
-    Redirect::to(&format!("/login?next={next}"))
+    (forgotten(), Redirect::to(&format!("/login?next={next}"))).into_response()
 }
 
 /// The path and query of a request.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{Html, IntoResponse, Response};
 use tower_sessions::Session;
 
 use super::errors::Failure;
@@ -49,14 +49,14 @@ impl FromRequestParts<Arc<Console>> for Visit {
         let path = login::path_of(&parts.uri);
         let failed = |error| Failure(error).into_response();
         let Some(mut signed_in) = SignedIn::of(&session).await.map_err(failed)? else {
-            return Err(login::redirect(&path).into_response());
+            return Err(login::redirect(&path));
         };
         let viewer = match Viewer::load(&console.shared.db, &signed_in.person).await {
             Ok(viewer) => viewer,
             Err(Error::NotFound(_) | Error::Unauthenticated(_)) => {
                 // Who was erased or left is logged out.
                 drop(session.flush().await);
-                return Err(Redirect::to("/login").into_response());
+                return Err(login::redirect("/"));
             }
             Err(error) => return Err(failed(error)),
         };
@@ -113,14 +113,14 @@ struct Entry {
     roles: &'static [Role],
 }
 
-const EVERYBODY: &[Role] = &[
+// An employee's first page is his own.
+const STAFF: &[Role] = &[
     Role::Admin,
     Role::Policy,
     Role::Lead,
     Role::Reviewer,
     Role::Auditor,
     Role::Privacy,
-    Role::Employee,
 ];
 
 const MENU: &[Entry] = &[
@@ -128,7 +128,7 @@ const MENU: &[Entry] = &[
         group: "overview_group",
         key: "overview",
         href: "/",
-        roles: EVERYBODY,
+        roles: STAFF,
     },
     Entry {
         group: "risk",

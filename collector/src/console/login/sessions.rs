@@ -18,7 +18,8 @@ use tower_sessions::{Session, SessionManagerLayer, SessionStore};
 use crate::Shared;
 use crate::error::Result;
 
-const COOKIE: &str = "__Host-mj-session";
+/// Name of the cookie.
+pub(super) const COOKIE: &str = "__Host-mj-session";
 
 /// The layer that gives each request its session.
 pub(in crate::console) fn sessions(shared: &Arc<Shared>) -> SessionManagerLayer<Sessions> {
