@@ -199,9 +199,9 @@ async fn write(
         .flat_map(|prepared| &prepared.counted)
         .collect();
     // One order on every collector, as for heads and tallies.
-    counted.sort_by_key(|it| (&it.rule, &it.scope, it.bucket));
+    counted.sort_by_key(|it| (&it.addition.rule, &it.addition.scope, it.addition.bucket));
     for counted in counted {
-        if window_sum(tx, counted).await? > counted.over {
+        if window_sum(tx, &counted.addition).await? > counted.over {
             raised.push(counted.finding.clone());
         }
     }
@@ -214,32 +214,32 @@ async fn write(
     Ok(changes)
 }
 
-async fn window_sum(tx: &mut Tx, counted: &super::judge::Counted) -> Result<i64> {
+async fn window_sum(tx: &mut Tx, added: &super::judge::Addition) -> Result<i64> {
     sqlx::query(
         "insert into rule_counts (rule, scope, bucket, n) values ($1, $2, $3, $4)
          on conflict (rule, scope, bucket) do update set n = rule_counts.n + excluded.n",
     )
-    .bind(&counted.rule)
-    .bind(&counted.scope)
-    .bind(counted.bucket)
-    .bind(counted.by)
+    .bind(&added.rule)
+    .bind(&added.scope)
+    .bind(added.bucket)
+    .bind(added.by)
     .execute(&mut **tx)
     .await?;
     let rows = sqlx::query(
         "select bucket, n from rule_counts
          where rule = $1 and scope = $2 and bucket > $3 and bucket < $4",
     )
-    .bind(&counted.rule)
-    .bind(&counted.scope)
-    .bind(counted.bucket - BUCKETS)
-    .bind(counted.bucket + BUCKETS)
+    .bind(&added.rule)
+    .bind(&added.scope)
+    .bind(added.bucket - BUCKETS)
+    .bind(added.bucket + BUCKETS)
     .fetch_all(&mut **tx)
     .await?;
     let mut sums: HashMap<i64, i64> = HashMap::new();
     for row in &rows {
         sums.insert(row.try_get("bucket")?, row.try_get("n")?);
     }
-    let window = fullest_window(counted.bucket, |at| sums.get(&at).copied().unwrap_or(0));
+    let window = fullest_window(added.bucket, |at| sums.get(&at).copied().unwrap_or(0));
     Ok(window.sum)
 }
 
