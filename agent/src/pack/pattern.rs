@@ -24,6 +24,8 @@ pub(crate) enum Place {
     AppTitle,
     /// A service account's title.
     ServiceTitle,
+    /// A title that says it is a group's.
+    GroupTitle,
     /// A centred line of a chat page.
     System,
     /// A time separator of a chat page.
@@ -70,6 +72,7 @@ impl Place {
             Self::Label
             | Self::AppTitle
             | Self::ServiceTitle
+            | Self::GroupTitle
             | Self::Time
             | Self::Bubble
             | Self::Media

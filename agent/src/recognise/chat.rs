@@ -424,7 +424,8 @@ impl Scene {
             if self.group && draft.activity.kind() != Kind::Message {
                 draft.activity.peer.clone_from(&draft.activity.sender);
             }
-        } else {
+        }
+        if draft.activity.direction() == Direction::Out {
             draft.activity.sender.clear();
         }
         Some(draft)

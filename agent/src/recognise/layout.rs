@@ -92,17 +92,11 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
         .nodes
         .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
         .unwrap_or_default();
-    let extent = |told: i32, edge: fn(&pb::Node) -> i32| {
-        if told > 0 {
-            return told.min(LARGEST);
-        }
-        let placed = nodes.iter().filter(|it| bounded(it));
-        placed.map(edge).max().unwrap_or(0)
-    };
+    let (width, height) = size(screen, nodes);
     let mut frame = Frame {
         nodes,
-        width: extent(screen.width, |it| it.right),
-        height: extent(screen.height, |it| it.bottom),
+        width,
+        height,
         avatars: Vec::new(),
         input: nodes.iter().position(is_input),
     };
@@ -154,6 +148,32 @@ fn is_list(node: &pb::Node) -> bool {
     node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
 }
 
+/// The page's size; when it was not told, the usual screen its nodes fit on.
+fn size(screen: &pb::Screen, nodes: &[pb::Node]) -> (i32, i32) {
+    let placed = || nodes.iter().filter(|it| bounded(it));
+    let fitting = |most: i32| {
+        USUAL_WIDTHS
+            .into_iter()
+            .find(|it| most <= *it)
+            .unwrap_or(most)
+    };
+    let width = match screen.width {
+        told if told > 0 => told.min(LARGEST),
+        _ => fitting(placed().map(|it| it.right).max().unwrap_or(0)),
+    };
+    let height = match screen.height {
+        told if told > 0 => told.min(LARGEST),
+        _ => placed()
+            .map(|it| it.bottom)
+            .max()
+            .unwrap_or(0)
+            .max(width * 16 / 9),
+    };
+    (width, height)
+}
+
+/// Widths of phone screens in pixels.
+const USUAL_WIDTHS: [i32; 5] = [480, 720, 1080, 1440, 2160];
 /// No screen is larger; what claims to be has no bounds.
 const LARGEST: i32 = 100_000;
 
@@ -540,8 +560,8 @@ impl<'a> Frame<'a> {
             let touches = joined.last().is_some_and(|last| {
                 last.role == part.role
                     && part.role != Role::Centred
-                    && (label(last) || label(&part))
-                    && self.touching(last, &part)
+                    && (((label(last) || label(&part)) && self.touching(last, &part))
+                        || self.names(last, &part))
             });
             match joined.last_mut() {
                 Some(last) if touches => {
@@ -552,6 +572,20 @@ impl<'a> Frame<'a> {
             }
         }
         joined
+    }
+
+    /// A flat line close above a bubble and flush with it: its speaker's name.
+    fn names(&self, above: &Part<'a>, below: &Part<'a>) -> bool {
+        let ([name], [words]) = (above.texts.as_slice(), below.texts.as_slice()) else {
+            return false;
+        };
+        let incoming = matches!(above.role, Role::Bubble { side: Side::In, .. });
+        incoming
+            && bounded(name)
+            && bounded(words)
+            && (words.top - name.bottom) * 100 <= self.height
+            && (words.left - name.left).abs() * 50 <= self.width
+            && (name.bottom - name.top) * 10 <= (words.bottom - words.top) * 9
     }
 
     fn touching(&self, above: &Part<'a>, below: &Part<'a>) -> bool {

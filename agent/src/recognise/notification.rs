@@ -408,7 +408,16 @@ impl Notices {
         let sure = counted
             || conversation.group
             || it.ticker.trim() == it.text.trim() && !it.ticker.is_empty();
-        let split = split_sender(rest, sure);
+        // A title that says it is a group's makes the full-width colon a separator as well.
+        let titled = context.packs.any(
+            &context.signal.package,
+            Place::GroupTitle,
+            conversation.title,
+        );
+        let split = split_sender(rest, sure).or_else(|| {
+            let (sender, body) = split_sender(rest, titled)?;
+            (sender.chars().count() <= 16).then_some((sender, body))
+        });
         let Some((sender, body)) = split else {
             return direct(Confidence::Certain);
         };
@@ -659,7 +668,9 @@ fn say(context: &mut Context<'_>, conversation: &Conversation<'_>, line: &Line<'
     if draft.activity.peer.is_empty() {
         draft.activity.peer = text::name(direct_peer);
     }
-    draft.activity.sender = text::name(sender);
+    if draft.activity.direction() != Direction::Out {
+        draft.activity.sender = text::name(sender);
+    }
     let key = draft.fact_key(conversation.title);
     let at_ms = context.signal.at_ms;
     if context
