@@ -44,7 +44,9 @@ pub enum BufferError {
         path: PathBuf,
     },
     /// Reading or writing failed; nothing is claimed, and the next call tries again.
-    #[error("{path} can't be read or written (is the disk full?); it is tried again with the next call")]
+    #[error(
+        "{path} can't be read or written (is the disk full?); it is tried again with the next call"
+    )]
     Disk {
         /// What could not be used.
         path: PathBuf,
@@ -53,7 +55,9 @@ pub enum BufferError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database is damaged.
-    #[error("{path} is damaged; move it away and start again: what it held unsent is lost and the collector notes it, and consent has to be confirmed again")]
+    #[error(
+        "{path} is damaged; move it away and start again: what it held unsent is lost and the collector notes it, and consent has to be confirmed again"
+    )]
     Damaged {
         /// The database.
         path: PathBuf,

@@ -149,7 +149,10 @@ impl Consents {
         payload: &[u8],
         schedule: Option<pb::Schedule>,
     ) {
-        let granted = consent.decisions.iter().filter(|it| is_grant(it.decision()));
+        let granted = consent
+            .decisions
+            .iter()
+            .filter(|it| is_grant(it.decision()));
         let categories: Vec<i32> = granted.map(|it| it.category).collect();
         self.refusal.clear();
         self.pending = Some(Pending {
@@ -248,9 +251,7 @@ pub fn record(
         given_how: choice.given_how.clone(),
         previous_sha256: previous_sha256.to_vec(),
         policy_version: ground.policy.map_or(0, |it| it.policy.version),
-        policy_sha256: ground
-            .policy
-            .map_or_else(Vec::new, |it| it.sha256.to_vec()),
+        policy_sha256: ground.policy.map_or_else(Vec::new, |it| it.sha256.to_vec()),
     };
     let payload = consent.encode_to_vec();
     (consent, payload)

@@ -39,7 +39,10 @@ pub struct Hours {
 /// Sorted, without overlaps or empty spans.
 fn normal(spans: impl Iterator<Item = Span>) -> Result<Vec<Span>, HoursError> {
     let mut spans: Vec<Span> = spans.collect();
-    if spans.iter().any(|(from, to)| from > to || *to > DAY_MINUTES) {
+    if spans
+        .iter()
+        .any(|(from, to)| from > to || *to > DAY_MINUTES)
+    {
         return Err(HoursError::Span);
     }
     spans.retain(|(from, to)| from < to);
@@ -60,12 +63,15 @@ fn within(inner: &[Span], outer: &[Span]) -> bool {
         .all(|(from, to)| outer.iter().any(|(low, high)| low <= from && to <= high))
 }
 
-
 impl Hours {
     /// Checks a schedule.
     pub fn new(schedule: &Schedule) -> Result<Self, HoursError> {
         let zone = TimeZone::get(&schedule.zone).map_err(|_| HoursError::Zone)?;
-        if schedule.weekly.iter().any(|it| !(1..=7).contains(&it.weekday)) {
+        if schedule
+            .weekly
+            .iter()
+            .any(|it| !(1..=7).contains(&it.weekday))
+        {
             return Err(HoursError::Weekday);
         }
         let mut weekly: [Vec<Span>; 7] = Default::default();
@@ -287,7 +293,10 @@ mod tests {
             change(&mut schedule);
             Hours::new(&schedule).map(|_| ())
         };
-        assert_eq!(with(&|it| it.zone = "Mars/One".into()), Err(HoursError::Zone));
+        assert_eq!(
+            with(&|it| it.zone = "Mars/One".into()),
+            Err(HoursError::Zone)
+        );
         assert_eq!(
             with(&|it| it.weekly[0].to_minute = 1441),
             Err(HoursError::Span)

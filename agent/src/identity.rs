@@ -22,9 +22,9 @@ use crate::clock::Anchor;
 
 pub use enrol::{EnrolError, PhoneFacts, Token, enrol};
 pub(crate) use renew::{RenewError, renew_expired, renew_in};
-pub use trust::{TrustError, verify};
-pub use signer::{SignError, Signer, SoftwareSigner, public_point};
 pub(crate) use signer::CsrKey;
+pub use signer::{SignError, Signer, SoftwareSigner, public_point};
+pub use trust::{TrustError, verify};
 
 const FILE: &str = "identity";
 
@@ -53,7 +53,9 @@ pub enum IdentityError {
         path: PathBuf,
     },
     /// The certificate is of another key than the signer's.
-    #[error("the certificate in {path} belongs to another key; restore the key it was made for, or enrol again")]
+    #[error(
+        "the certificate in {path} belongs to another key; restore the key it was made for, or enrol again"
+    )]
     OtherKey {
         /// The file.
         path: PathBuf,

@@ -35,13 +35,17 @@ pub enum KeyError {
         source: std::io::Error,
     },
     /// Not this program's file.
-    #[error("{path} is not a key file of this program; restore it, or move the whole folder away and enrol again")]
+    #[error(
+        "{path} is not a key file of this program; restore it, or move the whole folder away and enrol again"
+    )]
     Format {
         /// The file.
         path: PathBuf,
     },
     /// The wrapping key handed over is another one.
-    #[error("the wrapping key does not open {path}; hand over the one it was made with, or move the whole folder away and enrol again")]
+    #[error(
+        "the wrapping key does not open {path}; hand over the one it was made with, or move the whole folder away and enrol again"
+    )]
     Wrapping {
         /// The file.
         path: PathBuf,
@@ -67,7 +71,9 @@ pub struct Key {
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Key")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -189,7 +195,8 @@ impl Keys {
         let opened = self
             .wrapping
             .open(&slot_aad(index, id), nonce, slot[20..].to_vec())?;
-        let bytes: Zeroizing<[u8; 32]> = Zeroizing::new(Zeroizing::new(opened)[..].try_into().ok()?);
+        let bytes: Zeroizing<[u8; 32]> =
+            Zeroizing::new(Zeroizing::new(opened)[..].try_into().ok()?);
         Some(Key::new(id, &bytes))
     }
 
@@ -282,7 +289,12 @@ mod tests {
         keys.make(Category::Money).expect("made again");
         assert_ne!(keys.get(Category::Money).map(|key| key.id), Some(id));
         keys.destroy(Category::Control).expect("a no-op");
-        assert!(Keys::open(&path, &WRAPPING).expect("opened").get(Category::Money).is_some());
+        assert!(
+            Keys::open(&path, &WRAPPING)
+                .expect("opened")
+                .get(Category::Money)
+                .is_some()
+        );
     }
 
     #[test]
@@ -290,8 +302,14 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("keys");
         drop(Keys::open(&path, &WRAPPING).expect("made"));
-        assert!(matches!(Keys::open(&path, &[8; 32]), Err(KeyError::Wrapping { .. })));
+        assert!(matches!(
+            Keys::open(&path, &[8; 32]),
+            Err(KeyError::Wrapping { .. })
+        ));
         std::fs::write(&path, b"something else entirely").expect("written");
-        assert!(matches!(Keys::open(&path, &WRAPPING), Err(KeyError::Format { .. })));
+        assert!(matches!(
+            Keys::open(&path, &WRAPPING),
+            Err(KeyError::Format { .. })
+        ));
     }
 }

@@ -109,10 +109,7 @@ pub fn render(
     add("N10", hours(words, policy, live));
     add(
         "N11",
-        vec![
-            text.refusal_consequences.clone(),
-            words.refusal.to_owned(),
-        ],
+        vec![text.refusal_consequences.clone(), words.refusal.to_owned()],
     );
     add("N12", versions(words, notice, previous, policy));
     add("N13", vec![words.limits.to_owned()]);
@@ -159,12 +156,19 @@ fn methods(words: &Words, policy: &Policy, live: &Live<'_>) -> Vec<String> {
         } else {
             format!(" (user {})", account.user)
         };
-        let account = format!("{} · {}{user}", words.key(&account.package), account.shown_id);
+        let account = format!(
+            "{} · {}{user}",
+            words.key(&account.package),
+            account.shown_id
+        );
         lines.push(label(words.account, &account));
     }
     for (permission, held) in live.permissions {
         let held = if *held { words.held } else { words.not_held };
-        lines.push(label(words.permission, &format!("{} · {held}", words.key(permission))));
+        lines.push(label(
+            words.permission,
+            &format!("{} · {held}", words.key(permission)),
+        ));
     }
     lines.push(words.read_only.to_owned());
     lines
@@ -339,12 +343,25 @@ mod tests {
     #[test]
     fn the_notice_names_what_is_and_what_is_never_collected() {
         let zh = rendered("zh-CN").to_text();
-        for needle in ["晨光办公", "红包", "朋友圈", "通讯录", "wxid_work", "09:00–18:00", "新目的", "旧目的"] {
+        for needle in [
+            "晨光办公",
+            "红包",
+            "朋友圈",
+            "通讯录",
+            "wxid_work",
+            "09:00–18:00",
+            "新目的",
+            "旧目的",
+        ] {
             assert!(zh.contains(needle), "{needle}\n{zh}");
         }
         let en = rendered("en");
         assert_eq!(en.switches.len(), 7);
-        assert!(en.switches.iter().any(|it| it.category == "money" && it.sensitive));
+        assert!(
+            en.switches
+                .iter()
+                .any(|it| it.category == "money" && it.sensitive)
+        );
         assert!(en.to_text().contains("Moments"));
         assert!(en.sections.iter().any(|it| it.id == "N10"));
     }

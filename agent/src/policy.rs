@@ -120,11 +120,18 @@ impl Policy {
             Category::try_from(*category)
                 .is_ok_and(|it| MANIFEST.categories.iter().any(|name| name == it.name()))
         };
-        let narrow = policy.categories.iter().all(|it| terms.categories.contains(it));
+        let narrow = policy
+            .categories
+            .iter()
+            .all(|it| terms.categories.contains(it));
         if !narrow || !policy.categories.iter().all(built_for) {
             return Err(Refusal::Categories);
         }
-        if policy.accounts.iter().any(|it| !MANIFEST.apps.contains(&it.package)) {
+        if policy
+            .accounts
+            .iter()
+            .any(|it| !MANIFEST.apps.contains(&it.package))
+        {
             return Err(Refusal::App);
         }
         let hours = policy.schedule.as_ref().map(Hours::new).transpose()?;
@@ -242,10 +249,7 @@ pub(crate) mod tests {
         };
         assert_eq!(read(&|_| ()), Ok(()));
         assert_eq!(read(&|it| it.device_id[0] = 0), Err(Refusal::Device));
-        assert_eq!(
-            read(&|it| it.categories.push(99)),
-            Err(Refusal::Categories)
-        );
+        assert_eq!(read(&|it| it.categories.push(99)), Err(Refusal::Categories));
         assert_eq!(
             read(&|it| it.accounts[0].package = "com.bank".into()),
             Err(Refusal::App)
@@ -273,7 +277,10 @@ pub(crate) mod tests {
             Err(Refusal::Manifest)
         );
         let older = Notice::read(&notice(1).encode_to_vec()).expect("a notice");
-        assert!(matches!(older.replaces(Some(&first)), Err(Refusal::Older { .. })));
+        assert!(matches!(
+            older.replaces(Some(&first)),
+            Err(Refusal::Older { .. })
+        ));
         assert_eq!(first.replaces(Some(&first)), Ok(false));
         assert_eq!(first.replaces(Some(&older)), Ok(true));
     }

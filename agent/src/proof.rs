@@ -44,7 +44,10 @@ pub enum Effect {
 }
 
 fn is_off(value: &str) -> bool {
-    matches!(value, "off" | "false" | "0" | "no" | "disconnected" | "lost")
+    matches!(
+        value,
+        "off" | "false" | "0" | "no" | "disconnected" | "lost"
+    )
 }
 
 impl Watch {
@@ -128,7 +131,10 @@ impl Watch {
             "app_update" => {
                 let named = [package, state.value.as_str()];
                 let before = self.proven.len();
-                let anybody = !self.proven.keys().any(|(it, _)| named.contains(&it.as_str()));
+                let anybody = !self
+                    .proven
+                    .keys()
+                    .any(|(it, _)| named.contains(&it.as_str()));
                 self.proven.retain(|(it, _), _| {
                     !named.contains(&it.as_str()) && !(anybody && package.is_empty())
                 });
@@ -162,16 +168,20 @@ mod tests {
     }
 
     fn accounts() -> Vec<WorkAccount> {
-        [("a1", 0, "wxid_one"), ("a2", 0, "wxid_two"), ("a3", 10, "wxid_three")]
-            .into_iter()
-            .map(|(id, user, shown)| WorkAccount {
-                id: id.into(),
-                package: APP.into(),
-                user,
-                shown_id: shown.into(),
-                name: String::new(),
-            })
-            .collect()
+        [
+            ("a1", 0, "wxid_one"),
+            ("a2", 0, "wxid_two"),
+            ("a3", 10, "wxid_three"),
+        ]
+        .into_iter()
+        .map(|(id, user, shown)| WorkAccount {
+            id: id.into(),
+            package: APP.into(),
+            user,
+            shown_id: shown.into(),
+            name: String::new(),
+        })
+        .collect()
     }
 
     fn proven() -> Watch {
@@ -207,12 +217,29 @@ mod tests {
         let cases: [Case<'_>; 9] = [
             (&[("listener", "off")], false),
             (&[("accessibility", "off"), ("accessibility", "on")], false),
-            (&[("unlocked", "false"), ("listener", "off"), ("listener", "on")], true),
-            (&[("unlocked", "false"), ("listener", "off"), ("unlocked", "true")], false),
+            (
+                &[
+                    ("unlocked", "false"),
+                    ("listener", "off"),
+                    ("listener", "on"),
+                ],
+                true,
+            ),
+            (
+                &[
+                    ("unlocked", "false"),
+                    ("listener", "off"),
+                    ("unlocked", "true"),
+                ],
+                false,
+            ),
             (&[("boot", "")], false),
             (&[("app_update", APP)], false),
             (&[("app_update", "com.tencent.wework")], true),
-            (&[("clock", "3600000"), ("airplane", "on"), ("network", "off")], true),
+            (
+                &[("clock", "3600000"), ("airplane", "on"), ("network", "off")],
+                true,
+            ),
             (&[("unlocked", "true")], true),
         ];
         for (states, stays) in cases {

@@ -88,7 +88,10 @@ impl Gate<'_> {
         if !self.consents.any() {
             return Err(Drop::NoConsent);
         }
-        if !self.consents.allows(Category::Device, self.notice, self.now_ms) {
+        if !self
+            .consents
+            .allows(Category::Device, self.notice, self.now_ms)
+        {
             return Err(Drop::NoticeSuperseded);
         }
         let hours = policy.hours.as_ref().ok_or(Drop::NoPolicy)?;

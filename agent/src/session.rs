@@ -155,7 +155,10 @@ pub(crate) fn gap_frame(gap: pb::Gap, signer: &dyn Signer) -> Result<pb::RecordF
     let count = gap.last_seq - gap.first_seq + 1;
     let body = pb::Control {
         version: mingjing_proto::RECORD_VERSION,
-        body: Some(pb::control::Body::Gap(pb::DeviceSigned { payload, signature })),
+        body: Some(pb::control::Body::Gap(pb::DeviceSigned {
+            payload,
+            signature,
+        })),
     };
     let body = body.encode_to_vec();
     Ok(pb::RecordFrame {
@@ -173,13 +176,15 @@ mod tests {
 
     #[test]
     fn every_end_has_its_next_step() {
-        let status = |code, message: &str| {
-            SessionError::from(Box::new(tonic::Status::new(code, message)))
-        };
+        let status =
+            |code, message: &str| SessionError::from(Box::new(tonic::Status::new(code, message)));
         for (error, expected) in [
             (status(Code::FailedPrecondition, "pending"), Next::Pending),
             (status(Code::FailedPrecondition, "other"), Next::Backoff),
-            (status(Code::PermissionDenied, "revoked: by IT"), Next::Revoked),
+            (
+                status(Code::PermissionDenied, "revoked: by IT"),
+                Next::Revoked,
+            ),
             (status(Code::Unknown, "tls"), Next::Backoff),
             (status(Code::Cancelled, ""), Next::Backoff),
             (SessionError::Superseded, Next::Superseded),

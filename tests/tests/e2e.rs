@@ -1,7 +1,10 @@
 //! End to end: a real collector, real TLS, phones honest and not.
 
 mod e2e {
+    mod backup;
     mod collectors;
+    mod faults;
+    mod metrics;
     mod stores;
     mod wire;
 }

@@ -140,7 +140,12 @@ pub(super) fn link_of(bytes: &[u8]) -> Link {
 
 /// The key of a record, without a part.
 pub(super) fn record_key(epoch: u64, first_seq: u64) -> Vec<u8> {
-    [&[RECORDS][..], &epoch.to_be_bytes(), &first_seq.to_be_bytes()].concat()
+    [
+        &[RECORDS][..],
+        &epoch.to_be_bytes(),
+        &first_seq.to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// The key of a named value, without a part.

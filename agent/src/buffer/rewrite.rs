@@ -218,8 +218,7 @@ impl Buffer {
             };
             return vec![(gap, None)];
         };
-        let (Some(unanchored), Ok(events)) =
-            (&old.unanchored, pb::Events::decode(&*plain.body))
+        let (Some(unanchored), Ok(events)) = (&old.unanchored, pb::Events::decode(&*plain.body))
         else {
             return vec![(old.clone(), Some(plain))];
         };

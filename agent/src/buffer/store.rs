@@ -60,9 +60,9 @@ impl Store {
             .truncate(false)
             .open(&lock_path)
             .map_err(|source| BufferError::Disk {
-            path: lock_path.clone(),
-            source: source.into(),
-        })?;
+                path: lock_path.clone(),
+                source: source.into(),
+            })?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| BufferError::Locked { path: lock_path })?;
         let mut store = Self {
@@ -181,12 +181,10 @@ impl Store {
             .map_err(|error| self.classify(error));
         self.keep(flushed)?;
         let synced = match &self.open {
-            Some(open) => {
-                rustix::fs::fdatasync(&open.file).map_err(|errno| BufferError::Disk {
-                    path: self.path.clone(),
-                    source: std::io::Error::from(errno).into(),
-                })
-            }
+            Some(open) => rustix::fs::fdatasync(&open.file).map_err(|errno| BufferError::Disk {
+                path: self.path.clone(),
+                source: std::io::Error::from(errno).into(),
+            }),
             None => Ok(()),
         };
         self.keep(synced)

@@ -88,7 +88,9 @@ fn check_chain(buffer: &Buffer, out: Vec<Outgoing>) -> Vec<validate::Record> {
         .into_iter()
         .map(|outgoing| match outgoing {
             Outgoing::Frame(frame) => frame,
-            Outgoing::Gap(gap) => crate::session::gap_frame(gap, &crate::testing::signer()).expect("signed"),
+            Outgoing::Gap(gap) => {
+                crate::session::gap_frame(gap, &crate::testing::signer()).expect("signed")
+            }
         })
         .collect();
     if frames.is_empty() {
@@ -127,7 +129,10 @@ fn records_come_back_in_order_and_leave_with_the_ack() {
         .sent(&phone.keys, Category::Messages)
         .expect("the ring");
     assert_eq!(sent[0].activities[1].text, "二");
-    phone.buffer.ack(&phone.keys, 2, 4).expect("another epoch's ack");
+    phone
+        .buffer
+        .ack(&phone.keys, 2, 4)
+        .expect("another epoch's ack");
     assert_eq!(phone.buffer.position().first_seq, 4);
 }
 
@@ -204,7 +209,9 @@ fn an_overflow_gap_grows_until_it_was_sent_and_spares_control_records() {
         count: 1,
         body: pb::Control {
             version: 1,
-            body: Some(pb::control::Body::PolicyAccepted(pb::PolicyAccepted::default())),
+            body: Some(pb::control::Body::PolicyAccepted(
+                pb::PolicyAccepted::default(),
+            )),
         }
         .encode_to_vec(),
         at_ms: 0,

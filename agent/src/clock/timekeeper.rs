@@ -60,7 +60,9 @@ pub struct Timekeeper {
 impl Timekeeper {
     /// A timekeeper that knows `anchor` and that it is not earlier than `last_ms`.
     pub fn new(clock: Arc<dyn Clock>, anchor: Option<Anchor>, last_ms: i64) -> Self {
-        let last_ms = anchor.as_ref().map_or(last_ms, |it| last_ms.max(it.server_ms));
+        let last_ms = anchor
+            .as_ref()
+            .map_or(last_ms, |it| last_ms.max(it.server_ms));
         let known = Mutex::new(Known { anchor, last_ms });
         Self { clock, known }
     }
@@ -176,7 +178,11 @@ mod tests {
         clock.reboot();
         keeper.anchor(7_000_000);
         clock.reboot();
-        assert_eq!(keeper.now().source, TimeSource::Wall, "another boot's anchor");
+        assert_eq!(
+            keeper.now().source,
+            TimeSource::Wall,
+            "another boot's anchor"
+        );
     }
 
     #[test]

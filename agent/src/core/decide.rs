@@ -77,7 +77,11 @@ impl Core {
                 .decisions
                 .iter()
                 .any(|it| it.decision() == Decision::Withdrawn);
-            let decision = if withdrawn { Decision::Withdrawn } else { Decision::Refused };
+            let decision = if withdrawn {
+                Decision::Withdrawn
+            } else {
+                Decision::Refused
+            };
             self.end(&ended, decision)?;
         }
         Ok(self.draft(choice))
@@ -150,7 +154,12 @@ impl Core {
 
     /// Finishes what an interruption left: a granted category without a key was being withdrawn.
     pub(super) fn finish_withdrawals(&mut self) -> Result<(), BufferError> {
-        let granted: Vec<Category> = self.consents.grants.iter().map(|it| it.category()).collect();
+        let granted: Vec<Category> = self
+            .consents
+            .grants
+            .iter()
+            .map(|it| it.category())
+            .collect();
         let lost: Vec<Category> = granted
             .into_iter()
             .filter(|it| self.keys.get(*it).is_none())
@@ -207,7 +216,9 @@ impl Core {
             .unsigned
             .retain(|it| !decided.iter().any(|category| *category as i32 == *it));
         if consent.decisions.iter().any(|it| is_grant(it.decision())) {
-            let schedule = self.shown_policy().and_then(|it| it.policy.schedule.clone());
+            let schedule = self
+                .shown_policy()
+                .and_then(|it| it.policy.schedule.clone());
             self.consents.wait_for_receipt(&consent, &payload, schedule);
         }
         self.store_consents()?;
@@ -273,9 +284,9 @@ impl Core {
     /// Marks a conversation private, or takes the mark back (requirements P5).
     pub(crate) fn mark_private(&mut self, mark: pb::PrivateMark) -> Result<(), BufferError> {
         let mut private = self.private.clone();
-        private.marks.retain(|it| {
-            (&it.account, &it.conversation) != (&mark.account, &mark.conversation)
-        });
+        private
+            .marks
+            .retain(|it| (&it.account, &it.conversation) != (&mark.account, &mark.conversation));
         if !mark.remove {
             private.marks.push(mark);
         }

@@ -123,7 +123,12 @@ impl Core {
         }
     }
 
-    fn refused(&mut self, what: &str, version: u32, refusal: &Refusal) -> Result<bool, BufferError> {
+    fn refused(
+        &mut self,
+        what: &str,
+        version: u32,
+        refusal: &Refusal,
+    ) -> Result<bool, BufferError> {
         self.problem(format!("{what} {version} was refused: {refusal}"));
         Ok(false)
     }

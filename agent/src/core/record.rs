@@ -52,10 +52,7 @@ impl Found {
 
 impl Core {
     /// Looks at signals in order and keeps what they say.
-    pub(crate) fn record_signals(
-        &mut self,
-        signals: pb::Signals,
-    ) -> Result<Recorded, BufferError> {
+    pub(crate) fn record_signals(&mut self, signals: pb::Signals) -> Result<Recorded, BufferError> {
         let before: u64 = self.drops.values().sum();
         if signals.lost > 0 {
             self.note_lost(signals.lost);
@@ -84,8 +81,8 @@ impl Core {
         if let Some(pb::signal::Body::State(state)) = &signal.body {
             self.note_state(&signal.package, state);
         }
-        let of_phone = signal.package.is_empty()
-            && matches!(signal.body, Some(pb::signal::Body::State(_)));
+        let of_phone =
+            signal.package.is_empty() && matches!(signal.body, Some(pb::signal::Body::State(_)));
         let now_ms = self.time.now().at_ms;
         if !of_phone {
             self.gate(now_ms).place(&place.0, place.1)?;
@@ -103,8 +100,13 @@ impl Core {
             && let Some(pb::signal::Body::Screen(screen)) = &signal.body
         {
             let shown = self.packs.shown_account_id(&place.0, screen);
-            let accounts = self.policy.as_ref().map_or(&[][..], |it| &it.policy.accounts);
-            let effect = self.watch.account_page(&place, shown, accounts, moment.at_ms);
+            let accounts = self
+                .policy
+                .as_ref()
+                .map_or(&[][..], |it| &it.policy.accounts);
+            let effect = self
+                .watch
+                .account_page(&place, shown, accounts, moment.at_ms);
             self.after(effect);
         }
         if matches!(role, Some(WindowRole::Excluded | WindowRole::Moments)) {
@@ -254,10 +256,10 @@ impl Core {
     /// The shell's queue overflowed: a coverage gap, as far as coverage may be kept at all.
     fn note_lost(&mut self, lost: u64) {
         let now = self.time.now();
-        let allowed = self
-            .gate(now.at_ms)
-            .moment(now.at_ms, true)
-            .and_then(|()| self.gate(now.at_ms).category(Category::Device, now.at_ms, true));
+        let allowed = self.gate(now.at_ms).moment(now.at_ms, true).and_then(|()| {
+            self.gate(now.at_ms)
+                .category(Category::Device, now.at_ms, true)
+        });
         if allowed.is_err() {
             return;
         }
@@ -286,9 +288,7 @@ impl Core {
             self.dropped(Drop::Disk, excess as u64);
         }
         // A withdrawal since the disk failed ends what was waiting, too.
-        let granted = |found: &Found, core: &Self| {
-            core.keys.get(found.category()).is_some()
-        };
+        let granted = |found: &Found, core: &Self| core.keys.get(found.category()).is_some();
         let mut found = std::mem::take(&mut self.unwritten);
         found.retain(|it| granted(it, self));
         let records = records(&found);

@@ -124,7 +124,10 @@ impl Core {
     }
 
     fn proven(&self) -> Vec<String> {
-        let accounts = self.policy.as_ref().map_or(&[][..], |it| &it.policy.accounts);
+        let accounts = self
+            .policy
+            .as_ref()
+            .map_or(&[][..], |it| &it.policy.accounts);
         accounts
             .iter()
             .filter(|account| {
@@ -174,7 +177,9 @@ impl Core {
             permissions: self.permissions.clone().into_iter().collect(),
             queued_events: queue.events,
             queued_bytes: queue.bytes,
-            dropped: dropped.map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            dropped: dropped
+                .map(|(name, count)| ((*name).to_owned(), *count))
+                .collect(),
             app_versions: self.app_versions.clone().into_iter().collect(),
             state: self.state().to_owned(),
             pack_version: self.packs.version(),
@@ -283,7 +288,11 @@ impl Core {
         let read = letters.read.iter().cloned().map(Letter::Read);
         let coaching = letters.coaching.iter().cloned().map(Letter::Coaching);
         let directives = letters.directives.iter().cloned().map(Letter::Directive);
-        findings.chain(read).chain(coaching).chain(directives).collect()
+        findings
+            .chain(read)
+            .chain(coaching)
+            .chain(directives)
+            .collect()
     }
 
     /// The team's approved wordings.

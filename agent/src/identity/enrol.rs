@@ -21,7 +21,9 @@ const PREFIX: &str = "mj1.";
 #[derive(Debug, thiserror::Error)]
 pub enum EnrolError {
     /// Not a token of ours.
-    #[error("this is not an enrolment token; it begins with \"mj1.\" and is printed whole by the console")]
+    #[error(
+        "this is not an enrolment token; it begins with \"mj1.\" and is printed whole by the console"
+    )]
     Token,
     /// The device key would not sign the request.
     #[error("the certificate request could not be signed")]
@@ -131,7 +133,11 @@ pub async fn enrol(
         .map_err(|status| refused(status, unreachable))?
         .into_inner();
     check_answer(&answer.certificate_chain, &answer.roots, signer)?;
-    if !answer.roots.iter().any(|der| spki_sha256(der) == Some(root)) {
+    if !answer
+        .roots
+        .iter()
+        .any(|der| spki_sha256(der) == Some(root))
+    {
         return Err(IdentityError::Certificate("the token's root is not among the roots").into());
     }
     let identity = Identity {
@@ -177,14 +183,23 @@ mod tests {
                 root_spki_sha256: root.to_vec(),
                 secret: secret.to_vec(),
             };
-            format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(token.encode_to_vec()))
+            format!(
+                "{PREFIX}{}",
+                BASE64_URL_SAFE_NO_PAD.encode(token.encode_to_vec())
+            )
         };
         let good = token(&[1; 32], &[2; 32]);
         assert!(good.parse::<Token>().is_ok());
         assert!(format!(" {good}\n").parse::<Token>().is_ok());
         let shown = format!("{:?}", good.parse::<Token>());
         assert!(!shown.contains("[1, 1"), "the secret is not for logs");
-        for bad in ["", "mj1.", "mj2.AAAA", &good[4..], &token(&[1; 32], &[2; 31])] {
+        for bad in [
+            "",
+            "mj1.",
+            "mj2.AAAA",
+            &good[4..],
+            &token(&[1; 32], &[2; 31]),
+        ] {
             assert!(bad.parse::<Token>().is_err(), "{bad}");
         }
     }

@@ -96,10 +96,7 @@ pub fn verify(envelope: &Signed, roots: &[Vec<u8>], at_ms: i64) -> Result<Signed
         .map_err(TrustError::Chain)?;
     let spki = spki(leaf).ok_or(TrustError::Certificate)?;
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, public_point(&spki))
-        .verify(
-            &signed::bytes(kind, &envelope.payload),
-            &envelope.signature,
-        )
+        .verify(&signed::bytes(kind, &envelope.payload), &envelope.signature)
         .map_err(|_| TrustError::Signature)?;
     Ok(kind)
 }
@@ -123,19 +120,37 @@ mod tests {
 
         let mut other_kind = policy.clone();
         other_kind.kind = SignedKind::Pack.into();
-        assert!(matches!(verify(&other_kind, &roots, NOW_MS), Err(TrustError::Chain(_))));
+        assert!(matches!(
+            verify(&other_kind, &roots, NOW_MS),
+            Err(TrustError::Chain(_))
+        ));
         let mut changed = policy.clone();
         changed.payload.push(0);
-        assert!(matches!(verify(&changed, &roots, NOW_MS), Err(TrustError::Signature)));
+        assert!(matches!(
+            verify(&changed, &roots, NOW_MS),
+            Err(TrustError::Signature)
+        ));
         let mut unsigned = policy.clone();
         unsigned.certificate_chain.clear();
-        assert!(matches!(verify(&unsigned, &roots, NOW_MS), Err(TrustError::Certificate)));
+        assert!(matches!(
+            verify(&unsigned, &roots, NOW_MS),
+            Err(TrustError::Certificate)
+        ));
         let stranger = Company::new(NOW_MS).roots();
-        assert!(matches!(verify(&policy, &stranger, NOW_MS), Err(TrustError::Chain(_))));
+        assert!(matches!(
+            verify(&policy, &stranger, NOW_MS),
+            Err(TrustError::Chain(_))
+        ));
         let much_later = NOW_MS + 400 * 86_400_000;
-        assert!(matches!(verify(&policy, &roots, much_later), Err(TrustError::Chain(_))));
+        assert!(matches!(
+            verify(&policy, &roots, much_later),
+            Err(TrustError::Chain(_))
+        ));
         let mut unknown = policy;
         unknown.kind = 99;
-        assert!(matches!(verify(&unknown, &roots, NOW_MS), Err(TrustError::Kind)));
+        assert!(matches!(
+            verify(&unknown, &roots, NOW_MS),
+            Err(TrustError::Kind)
+        ));
     }
 }

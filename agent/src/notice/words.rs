@@ -101,7 +101,9 @@ impl Words {
         if self.chinese {
             format!("您每天可以自行暂停采集，合计 {minutes} 分钟；暂停不算违规")
         } else {
-            format!("You may pause capture for {minutes} minutes a day; a pause is never a violation")
+            format!(
+                "You may pause capture for {minutes} minutes a day; a pause is never a violation"
+            )
         }
     }
 
@@ -200,18 +202,44 @@ static ZH: Words = Words {
         ("screenshots", "屏幕截图"),
     ],
     categories: [
-        (Category::Messages, "消息", "收发的工作消息，例如“报价单已发您邮箱”；撤回、删除、清空聊天、通话"),
-        (Category::Contacts, "联系人", "添加、申请、删除联系人，例如“你已添加了王经理”"),
+        (
+            Category::Messages,
+            "消息",
+            "收发的工作消息，例如“报价单已发您邮箱”；撤回、删除、清空聊天、通话",
+        ),
+        (
+            Category::Contacts,
+            "联系人",
+            "添加、申请、删除联系人，例如“你已添加了王经理”",
+        ),
         (Category::Groups, "群", "建群、入群、退群、改名、成员变动"),
-        (Category::Money, "收付款", "红包、转账、收款及金额，例如“转账 500.00 元”"),
+        (
+            Category::Money,
+            "收付款",
+            "红包、转账、收款及金额，例如“转账 500.00 元”",
+        ),
         (Category::Location, "位置", "您在聊天中主动分享位置这一事实"),
-        (Category::Operations, "操作", "发送名片、打开扫一扫、电脑端登录、账号登录登出、打开朋友圈的次数（不含内容）"),
+        (
+            Category::Operations,
+            "操作",
+            "发送名片、打开扫一扫、电脑端登录、账号登录登出、打开朋友圈的次数（不含内容）",
+        ),
         (Category::Usage, "使用时长", "工作应用在前台的分钟数"),
-        (Category::Device, "采集状况", "权限、缺口等采集是否完整的信息，不含内容；仅在同意了其他类别时存在"),
+        (
+            Category::Device,
+            "采集状况",
+            "权限、缺口等采集是否完整的信息，不含内容；仅在同意了其他类别时存在",
+        ),
     ],
     sensitive: [
-        (Category::Money, "收付款：用于核对公司款项；会记录金额与对方；可以单独关闭，不影响其他类别"),
-        (Category::Location, "位置：用于发现私下发送公司位置；只记录“分享了位置”，不读取手机定位；可以单独关闭"),
+        (
+            Category::Money,
+            "收付款：用于核对公司款项；会记录金额与对方；可以单独关闭，不影响其他类别",
+        ),
+        (
+            Category::Location,
+            "位置：用于发现私下发送公司位置；只记录“分享了位置”，不读取手机定位；可以单独关闭",
+        ),
     ],
     states: &[
         ("capturing", "正在采集"),
@@ -226,8 +254,14 @@ static ZH: Words = Words {
     ],
     seal_modes: [
         ("file", "内容加密保存；解密密钥存放在公司服务器的文件中。"),
-        ("systemd", "内容加密保存；解密密钥由公司服务器的系统凭据保管。"),
-        ("custodians", "内容加密保存；服务器启动后须由两名保管人输入口令才能解密。"),
+        (
+            "systemd",
+            "内容加密保存；解密密钥由公司服务器的系统凭据保管。",
+        ),
+        (
+            "custodians",
+            "内容加密保存；服务器启动后须由两名保管人输入口令才能解密。",
+        ),
     ],
     chinese: true,
 };
@@ -302,24 +336,65 @@ static EN: Words = Words {
         ("screenshots", "screen pictures"),
     ],
     categories: [
-        (Category::Messages, "Messages", "work messages in and out, such as \"the quotation is in your mail\"; recalls, deletions, cleared chats, calls"),
-        (Category::Contacts, "Contacts", "contacts added, requested or deleted, such as \"You have added Manager Wang\""),
-        (Category::Groups, "Groups", "groups created, joined, left or renamed, and changes of members"),
-        (Category::Money, "Money", "red packets, transfers and payments with amounts, such as \"transfer of 500.00 yuan\""),
-        (Category::Location, "Location", "the fact that you shared a location in a chat"),
-        (Category::Operations, "Operations", "name cards sent, scanner opened, desktop login, account login and logout, how often Moments was opened (never what it shows)"),
-        (Category::Usage, "Usage", "minutes the work app was in front"),
-        (Category::Device, "Coverage", "whether capture is complete: permissions and gaps, no content; exists only while another category is granted"),
+        (
+            Category::Messages,
+            "Messages",
+            "work messages in and out, such as \"the quotation is in your mail\"; recalls, deletions, cleared chats, calls",
+        ),
+        (
+            Category::Contacts,
+            "Contacts",
+            "contacts added, requested or deleted, such as \"You have added Manager Wang\"",
+        ),
+        (
+            Category::Groups,
+            "Groups",
+            "groups created, joined, left or renamed, and changes of members",
+        ),
+        (
+            Category::Money,
+            "Money",
+            "red packets, transfers and payments with amounts, such as \"transfer of 500.00 yuan\"",
+        ),
+        (
+            Category::Location,
+            "Location",
+            "the fact that you shared a location in a chat",
+        ),
+        (
+            Category::Operations,
+            "Operations",
+            "name cards sent, scanner opened, desktop login, account login and logout, how often Moments was opened (never what it shows)",
+        ),
+        (
+            Category::Usage,
+            "Usage",
+            "minutes the work app was in front",
+        ),
+        (
+            Category::Device,
+            "Coverage",
+            "whether capture is complete: permissions and gaps, no content; exists only while another category is granted",
+        ),
     ],
     sensitive: [
-        (Category::Money, "Money: needed to reconcile company payments; amounts and the other side are recorded; may be switched off by itself"),
-        (Category::Location, "Location: needed to notice company locations sent privately; only the fact of sharing is recorded, the phone's position is not read; may be switched off by itself"),
+        (
+            Category::Money,
+            "Money: needed to reconcile company payments; amounts and the other side are recorded; may be switched off by itself",
+        ),
+        (
+            Category::Location,
+            "Location: needed to notice company locations sent privately; only the fact of sharing is recorded, the phone's position is not read; may be switched off by itself",
+        ),
     ],
     states: &[
         ("capturing", "capturing"),
         ("no_notice", "not capturing: no notice has arrived yet"),
         ("no_consent", "not capturing: you have not consented"),
-        ("notice_superseded", "not capturing: a newer notice waits for you"),
+        (
+            "notice_superseded",
+            "not capturing: a newer notice waits for you",
+        ),
         ("no_schedule", "not capturing: no working hours are agreed"),
         ("off_hours", "not capturing: outside working hours"),
         ("paused", "paused by you"),
@@ -327,9 +402,18 @@ static EN: Words = Words {
         ("off_account", "paused: the work account was not recognised"),
     ],
     seal_modes: [
-        ("file", "Content is kept encrypted; the key lies in a file on the company's server."),
-        ("systemd", "Content is kept encrypted; the key is a system credential of the company's server."),
-        ("custodians", "Content is kept encrypted; after a start the server can decrypt only once two custodians have given their passphrases."),
+        (
+            "file",
+            "Content is kept encrypted; the key lies in a file on the company's server.",
+        ),
+        (
+            "systemd",
+            "Content is kept encrypted; the key is a system credential of the company's server.",
+        ),
+        (
+            "custodians",
+            "Content is kept encrypted; after a start the server can decrypt only once two custodians have given their passphrases.",
+        ),
     ],
     chinese: false,
 };

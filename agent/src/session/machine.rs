@@ -76,7 +76,9 @@ fn link(bytes: &[u8]) -> Option<Link> {
 }
 
 fn at_most(limit: Option<u32>, ours: usize) -> usize {
-    let limit = limit.and_then(|it| usize::try_from(it).ok()).unwrap_or(ours);
+    let limit = limit
+        .and_then(|it| usize::try_from(it).ok())
+        .unwrap_or(ours);
     ours.min(limit).max(1)
 }
 
@@ -333,12 +335,21 @@ mod tests {
     fn batches_go_out_in_order_within_the_limits() {
         let mut machine = streaming(4);
         let want = machine.wants().expect("may send");
-        assert_eq!((want.from_seq, want.max_events, want.max_bytes), (4, 50, 1000));
+        assert_eq!(
+            (want.from_seq, want.max_events, want.max_bytes),
+            (4, 50, 1000)
+        );
         machine.sent(10);
         machine.sent(20);
         assert_eq!(machine.wants(), None, "two in flight");
         let effects = machine.heard(ack(10, 0, None), 0);
-        assert_eq!(effects, [Effect::Ack { epoch: 1, through: 10 }]);
+        assert_eq!(
+            effects,
+            [Effect::Ack {
+                epoch: 1,
+                through: 10
+            }]
+        );
         assert_eq!(from(&machine), Some(21));
     }
 

@@ -35,12 +35,20 @@ pub async fn serve(
             stream = streams.recv() => stream,
         };
         let Some(Ok(stream)) = stream else { break };
-        let router = router.clone().layer(axum::Extension(ConnectInfo(stream.peer().address)));
+        let router = router
+            .clone()
+            .layer(axum::Extension(ConnectInfo(stream.peer().address)));
         let stop = stop.clone();
         connections.spawn(async move {
             let mut builder = Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
-            builder.http2().timer(TokioTimer::new()).max_concurrent_streams(64);
+            builder
+                .http1()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS);
+            builder
+                .http2()
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(64);
             let service = TowerToHyperService::new(router);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             tokio::pin!(connection);

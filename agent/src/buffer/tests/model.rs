@@ -76,7 +76,11 @@ fn run(steps: Vec<Step>, cap: Cap) {
         let boundaries: Vec<u64> = phone.all().iter().map(Outgoing::last_seq).collect();
         match step {
             Step::Append { money, sizes } => {
-                let category = if money { Category::Money } else { Category::Messages };
+                let category = if money {
+                    Category::Money
+                } else {
+                    Category::Messages
+                };
                 let records: Vec<_> = sizes
                     .into_iter()
                     .map(|size| {
@@ -98,7 +102,10 @@ fn run(steps: Vec<Step>, cap: Cap) {
             Step::Ack(index) if !boundaries.is_empty() => {
                 let through = *index.get(&boundaries);
                 let epoch = phone.buffer.position().epoch;
-                phone.buffer.ack(&phone.keys, epoch, through).expect("acked");
+                phone
+                    .buffer
+                    .ack(&phone.keys, epoch, through)
+                    .expect("acked");
                 model.acked = usize::try_from(through).expect("small");
             }
             Step::Withdraw => {
