@@ -1,1 +1,313 @@
-//! Not written yet.
+//! What words and windows mean on screen: recognition packs, read from YAML and compiled once.
+//!
+//! Invariants:
+//! - a set of packs loads whole or not at all, and every error names the file, the line and the cure;
+//! - every expression is linear in its input (`regex`), and sizes, counts and expressions are capped;
+//! - every pattern carries at least one hit and one near miss, and is checked against all of them;
+//! - a window's role depends on its class name alone, never on text.
+
+mod check;
+mod pattern;
+mod source;
+
+use std::sync::Arc;
+
+use mingjing_proto::pb;
+
+pub use check::{Checked, check_files};
+use pattern::compile;
+pub(crate) use pattern::{Captured, Outcome, Pattern, Place, Rest};
+use source::{PackSource, VersionRange};
+
+/// Version of the packs compiled in.
+pub const BUILTIN_VERSION: u32 = 1;
+
+/// The packs compiled in: name and YAML.
+pub const BUILTIN: [(&str, &str); 3] = [
+    ("both.yaml", include_str!("../packs/both.yaml")),
+    ("wechat.yaml", include_str!("../packs/wechat.yaml")),
+    ("wecom.yaml", include_str!("../packs/wecom.yaml")),
+];
+
+/// A pack that cannot be used; nothing of the set is.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// Not YAML, an unknown field, or a field of the wrong shape.
+    #[error("{file}:{line}: {problem}; docs/recognition.md lists the fields of a pack")]
+    Shape {
+        /// The file.
+        file: String,
+        /// Line in the file, 0 when unknown.
+        line: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A pattern that does not compile, or does not do what its examples say.
+    #[error("{file}:{line}: pattern {id}: {problem}; {cure}")]
+    Pattern {
+        /// The file.
+        file: String,
+        /// Line of the pattern's id.
+        line: usize,
+        /// The pattern.
+        id: String,
+        /// What is wrong.
+        problem: String,
+        /// What to do about it.
+        cure: &'static str,
+    },
+    /// Too many or too large files.
+    #[error("{file}: larger than {limit}; split or shorten the pack")]
+    TooLarge {
+        /// The file.
+        file: String,
+        /// The limit, in words.
+        limit: &'static str,
+    },
+}
+
+/// What a window is, by its class name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowRole {
+    /// The account's own page, the only one that proves it.
+    AccountPage,
+    /// Logging in.
+    Login,
+    /// Switching between accounts.
+    SwitchAccount,
+    /// Confirming a login on a computer.
+    DesktopLogin,
+    /// Moments: opened is counted, nothing is read.
+    Moments,
+    /// Never read: Channels, mini programs, browser, wallet and other private pages.
+    Excluded,
+    /// The app's main window: conversation list, contacts, or a chat inside it.
+    Main,
+    /// A chat page.
+    Chat,
+    /// A contact's page or its settings.
+    Profile,
+    /// Settings of a chat or group.
+    ChatInfo,
+    /// New friends and friend requests.
+    FriendRequests,
+    /// The scanner.
+    Scanner,
+    /// A red packet before it is opened.
+    RedPacket,
+    /// A red packet's detail page.
+    RedPacketDetail,
+    /// A transfer: entering, result or detail.
+    Transfer,
+    /// A voice or video call.
+    Call,
+    /// Location sharing.
+    Location,
+    /// Money received by code.
+    Payment,
+    /// Settings outside any chat.
+    Settings,
+    /// A dialog of the platform or the app.
+    Dialog,
+    /// Anything else.
+    Other,
+}
+
+/// Packs of both apps, compiled once.
+#[derive(Debug)]
+pub struct PackSet {
+    version: u32,
+    packs: Vec<Pack>,
+}
+
+/// What is known about the app version a signal came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// Inside a range a pack was tested with, or not told.
+    Known,
+    /// Outside every range: the nearest pack is used with less confidence.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Pack {
+    packages: Vec<String>,
+    versions: Vec<VersionRange>,
+    windows: Vec<(String, WindowRole)>,
+    tags: Vec<(String, String)>,
+    patterns: Vec<Pattern>,
+}
+
+impl PackSet {
+    /// The packs compiled in.
+    pub fn builtin() -> Arc<Self> {
+        let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
+        let set = Self::from_files(BUILTIN_VERSION, &files);
+        Arc::new(set.expect("the shipped packs are checked by this crate's tests"))
+    }
+
+    /// Compiles `(name, yaml)` files; whole or not at all.
+    pub fn from_files(version: u32, files: &[(String, String)]) -> Result<Self, PackError> {
+        let sources = source::read(files)?;
+        let packs = files
+            .iter()
+            .zip(sources)
+            .map(|((name, yaml), source)| Pack::new(name, yaml, source))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { version, packs })
+    }
+
+    /// Version of this set.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// The role of a window, by class name alone. `.ui.LauncherUI` is short for the package's own.
+    pub fn window(&self, package: &str, class: &str) -> WindowRole {
+        let short = class.strip_prefix(package).unwrap_or(class);
+        // The longest entry wins, so that one window can be named inside an excluded family.
+        self.packs_of(package)
+            .flat_map(|pack| &pack.windows)
+            .filter(|(entry, _)| window_matches(entry, short, class))
+            .max_by_key(|(entry, _)| entry.len())
+            .map_or(WindowRole::Other, |(_, role)| *role)
+    }
+
+    /// The account id shown on the account's own page, and nowhere else.
+    pub fn shown_account_id<'a>(&self, package: &str, screen: &'a pb::Screen) -> Option<&'a str> {
+        if self.window(package, &screen.window) != WindowRole::AccountPage {
+            return None;
+        }
+        let rules: Vec<&Pattern> = self.patterns(package, Place::AccountId).collect();
+        let mut texts = screen
+            .nodes
+            .iter()
+            .take(mingjing_proto::limits::SCREEN_NODES)
+            .flat_map(|node| [node.text.trim(), node.desc.trim()])
+            .filter(|text| !text.is_empty() && text.len() <= ACCOUNT_LINE_BYTES);
+        while let Some(text) = texts.next() {
+            for rule in &rules {
+                let Some(found) = rule.regex.captures(text) else {
+                    continue;
+                };
+                let id = match found.name("id") {
+                    Some(id) if !id.is_empty() => id.as_str(),
+                    _ => texts.next()?,
+                };
+                return is_account_id(id).then_some(id);
+            }
+        }
+        None
+    }
+
+    /// Whether any pack reads this package.
+    pub(crate) fn reads(&self, package: &str) -> bool {
+        self.packs_of(package).next().is_some()
+    }
+
+    /// Whether a pack was tested with this version of the app; an empty version is not judged.
+    pub(crate) fn support(&self, package: &str, app_version: &str) -> Support {
+        let mut ranges = self
+            .packs_of(package)
+            .flat_map(|it| &it.versions)
+            .peekable();
+        if app_version.is_empty() || ranges.peek().is_none() {
+            return Support::Known;
+        }
+        if ranges.any(|range| range.contains(app_version)) {
+            Support::Known
+        } else {
+            Support::Unknown
+        }
+    }
+
+    /// The patterns of one place, in the order of the packs.
+    pub(crate) fn patterns(&self, package: &str, place: Place) -> impl Iterator<Item = &Pattern> {
+        self.packs_of(package)
+            .flat_map(move |pack| pack.patterns.iter())
+            .filter(move |pattern| pattern.place == place)
+    }
+
+    /// The first pattern of a place that takes the text.
+    pub(crate) fn first<'p, 't>(
+        &'p self,
+        package: &str,
+        place: Place,
+        text: &'t str,
+    ) -> Option<(&'p Pattern, Captured<'t>)> {
+        if text.is_empty() || text.len() > place.longest() {
+            return None;
+        }
+        self.patterns(package, place)
+            .find_map(|pattern| Some((pattern, pattern.captures(text)?)))
+    }
+
+    /// Whether any pattern of a place takes the text.
+    pub(crate) fn any(&self, package: &str, place: Place, text: &str) -> bool {
+        !text.is_empty()
+            && text.len() <= place.longest()
+            && self
+                .patterns(package, place)
+                .any(|pattern| pattern.is_match(text))
+    }
+
+    /// The content of a type tag such as `图片`, without its brackets.
+    pub(crate) fn tag(&self, package: &str, word: &str) -> Option<&str> {
+        self.packs_of(package)
+            .flat_map(|pack| &pack.tags)
+            .find(|(tag, _)| tag.eq_ignore_ascii_case(word))
+            .map(|(_, content)| content.as_str())
+    }
+
+    fn packs_of<'s>(&'s self, package: &str) -> impl Iterator<Item = &'s Pack> {
+        self.packs
+            .iter()
+            .filter(move |pack| pack.packages.iter().any(|it| it == package))
+    }
+}
+
+const ACCOUNT_LINE_BYTES: usize = 128;
+
+/// WeChat ids and WeCom accounts: one word, no spaces, ASCII.
+fn is_account_id(text: &str) -> bool {
+    (2..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn window_matches(entry: &str, short: &str, class: &str) -> bool {
+    let simple = class.rsplit('.').next().unwrap_or(class);
+    match (entry.strip_prefix('*'), entry.strip_suffix('*')) {
+        (Some(_), Some(_)) => short.contains(entry.trim_matches('*')),
+        (Some(end), None) => short.ends_with(end),
+        (None, Some(start)) => short.starts_with(start),
+        (None, None) if entry.starts_with('.') => short == entry || class == entry,
+        (None, None) => simple == entry || class == entry,
+    }
+}
+
+impl Pack {
+    fn new(file: &str, yaml: &str, source: PackSource) -> Result<Self, PackError> {
+        let windows = source
+            .windows
+            .into_iter()
+            .flat_map(|(role, entries)| entries.into_iter().map(move |entry| (entry, role)))
+            .collect();
+        let tags = source
+            .tags
+            .into_iter()
+            .flat_map(|(content, words)| words.into_iter().map(move |it| (it, content.clone())))
+            .collect();
+        let patterns = source
+            .patterns
+            .into_iter()
+            .map(|pattern| compile(file, yaml, pattern))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            packages: source.packages,
+            versions: source.versions,
+            windows,
+            tags,
+            patterns,
+        })
+    }
+}

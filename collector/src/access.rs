@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 use crate::findings::{Finding, Reach};
 use crate::people::{self, EVERYWHERE, Person, Role};
 
+pub(crate) use reading::reach_of;
 pub use reading::{
-    Opened, Reading, act, audit_log, holder_names, list_findings, load_finding, open_finding,
-    open_own_finding, readers_of,
+    Opened, Reading, act, audit_log, could_handle, holder_names, list_findings, load_finding,
+    open_finding, open_own_finding, own_findings, readers_of,
 };
 
 /// Characters a reason has at least.

@@ -157,16 +157,31 @@ impl Audit {
         })
     }
 
-    /// The newest entries of all chains, newest first.
-    pub async fn newest(db: &Db, limit: i64) -> Result<Vec<(String, Placed)>> {
+    /// Entries of all chains, newest first: those whose action begins with `action`, and how many there
+    /// are.
+    pub async fn list(
+        db: &Db,
+        action: &str,
+        limit: i64,
+        offset: i64,
+    ) -> Result<(Vec<(String, Placed)>, i64)> {
         let rows = sqlx::query(
-            "select collector, seq, at_ms, actor, action, subject, detail, link from audit
-             order by at_ms desc, seq desc limit $1",
+            "select collector, seq, at_ms, actor, action, subject, detail, link,
+             cast(count(*) over () as bigint) as total from audit
+             where substr(action, 1, length($1)) = $1
+             order by at_ms desc, seq desc limit $2 offset $3",
         )
+        .bind(action)
         .bind(limit)
+        .bind(offset)
         .fetch_all(db.reader())
         .await?;
-        rows.iter().map(placed).collect()
+        let total = match rows.first() {
+            Some(row) => row.try_get("total")?,
+            None => 0,
+        };
+        let entries = rows.iter().map(placed).collect::<Result<_>>()?;
+        Ok((entries, total))
     }
 
     /// The newest entries with this action about one subject, newest first.

@@ -351,7 +351,7 @@ async fn refusal(
     if !names_newest {
         return Ok("notice");
     }
-    match people::verify_password(&shared.db, &device.person, password).await {
+    match people::verify_password(shared, &device.person, password).await {
         Ok(true) => Ok(""),
         Ok(false) => Ok("password"),
         Err(Error::RateLimited { .. }) => Ok("rate"),

@@ -111,10 +111,10 @@ pub fn finding_id(device: DeviceId, epoch: u64, seq: u64, rule: &str) -> Finding
     sha256(&bytes)
 }
 
-/// The id of what a counting rule saw in one window of a scope.
-pub fn counted_id(rule: &str, scope: &str, window: i64) -> FindingId {
+/// The id of what a counting rule saw in one window of one scope.
+pub fn counted_id(rule: &str, scope: &str, first_bucket: i64) -> FindingId {
     let mut bytes = b"mingjing-finding-count-1".to_vec();
-    bytes.extend_from_slice(&window.to_be_bytes());
+    bytes.extend_from_slice(&first_bucket.to_be_bytes());
     bytes.extend_from_slice(&(rule.len() as u64).to_be_bytes());
     bytes.extend_from_slice(rule.as_bytes());
     bytes.extend_from_slice(scope.as_bytes());

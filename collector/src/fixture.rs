@@ -65,7 +65,7 @@ impl Fixture {
             audit: Audit::new("c1", clock.clone()),
             changes: Changes::default(),
             clock: clock.clone(),
-            rules: RwLock::new(Arc::new(crate::rules::RuleSet)),
+            rules: RwLock::new(Arc::new(crate::rules::RuleSet::builtin().unwrap())),
             addresses: OnceLock::new(),
             db,
             sealer,

@@ -408,6 +408,7 @@ fn read_variant(char: char) -> char {
     match char {
         '帐' => '账',
         '妳' => '你',
+        '著' => '着',
         other => other,
     }
 }

@@ -177,6 +177,9 @@ pub async fn grant(
     let held = role_rows(&mut tx, person).await?;
     check_together(held.iter().map(|(held, _)| *held).chain([role]))?;
     insert_role(&mut tx, person, role, scope, now_ms, actor).await?;
+    let detail = format!("role={} scope={scope}", role.name());
+    let entry = Entry::new(actor, "person.grant", person, detail);
+    shared.audit.append_in(&mut tx, entry).await?;
     let change = Changes::record(&mut tx, now_ms, Kind::Register, person).await?;
     tx.commit().await?;
     shared.changes.announce(change);
@@ -229,6 +232,22 @@ pub async fn roles(db: &Db, person: &str) -> Result<Vec<(Role, String)>> {
         .fetch_all(db.reader())
         .await?;
     rows.iter().map(role_from_row).collect()
+}
+
+/// Everybody who holds one of two roles, with whatever scope.
+pub async fn with_either_role(db: &Db, one: Role, other: Role) -> Result<Vec<Person>> {
+    sqlx::query(
+        "select person, login, pseudonym, department, class, language, created_ms, left_ms from people
+         where left_ms is null and person in (select person from person_roles where role in ($1, $2))
+         order by department, login",
+    )
+    .bind(one.name())
+    .bind(other.name())
+    .fetch_all(db.reader())
+    .await?
+    .iter()
+    .map(from_row)
+    .collect()
 }
 
 /// The person's name. Callers outside `access` are those that put it on the person's own phone.

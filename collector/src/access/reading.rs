@@ -139,19 +139,28 @@ pub async fn act(
 ) -> Result<()> {
     let finding = load_finding(shared, who, id).await?;
     decide(who, What::HandleFinding(&finding), None)?;
-    if let Step::Assign(person) = step {
-        let assignee = Viewer::load(&shared.db, person).await?;
-        decide(&assignee, What::HandleFinding(&finding), None)
-            .map_err(|_| Error::Forbidden("this person can't handle the finding"))?;
+    if let Step::Assign(person) = step
+        && !could_handle(shared, person, &finding).await?
+    {
+        return Err(Error::Forbidden("this person can't handle the finding"));
     }
     findings::record_step(shared, &finding, step, comment, &who.person().person).await
+}
+
+/// Whether a person could be given the finding.
+pub async fn could_handle(shared: &Shared, person: &str, finding: &Finding) -> Result<bool> {
+    match Viewer::load(&shared.db, person).await {
+        Ok(viewer) => Ok(decide(&viewer, What::HandleFinding(finding), None).is_ok()),
+        Err(Error::NotFound(_) | Error::Unauthenticated(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Names of account holders, for IT.
 pub async fn holder_names(
     shared: &Shared,
     who: &Viewer,
-    persons: impl IntoIterator<Item = String>,
+    persons: Vec<String>,
 ) -> Result<HashMap<String, String>> {
     decide(who, What::Phones, None)?;
     let mut names = HashMap::new();
@@ -167,6 +176,12 @@ pub async fn holder_names(
         }
     }
     Ok(names)
+}
+
+/// Findings about the viewer himself, newest first.
+pub async fn own_findings(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec<Finding>> {
+    decide(who, What::OwnPage, None)?;
+    findings::of_person(&shared.db, &who.person().person, limit).await
 }
 
 /// Who opened what about the viewer, newest first.
@@ -194,8 +209,14 @@ pub async fn readers_of(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec
     Ok(readings)
 }
 
-/// The newest entries of the audit log.
-pub async fn audit_log(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec<(String, Placed)>> {
+/// A page of the audit log, newest first, and how many entries there are.
+pub async fn audit_log(
+    shared: &Shared,
+    who: &Viewer,
+    action: &str,
+    limit: i64,
+    offset: i64,
+) -> Result<(Vec<(String, Placed)>, i64)> {
     decide(who, What::AuditLog, None)?;
-    Audit::newest(&shared.db, limit).await
+    Audit::list(&shared.db, action, limit, offset).await
 }

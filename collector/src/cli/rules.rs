@@ -65,8 +65,8 @@ A rule file holds one rule or a list of rules. Fields (* must be there):
   direction      in | out | none | any (any)
   conversation   group | direct | external | internal, one or several that must all hold
   scope          {departments, classes, accounts}
-  words          {lexicons, any, except, unless}: lexicons by file name, any: words written here,
-                 except: cancels a word it covers, unless: cancels the rule wherever it stands
+  words          {lexicons, any, except, unless, unless_lexicons}: lexicons by file name, any: words
+                 written here, except: cancels a word it covers, unless: cancels the rule anywhere
   amount         {min, max} in fen
   hours          {from: \"09:00\", to: \"18:00\", days: [1,2,3,4,5], outside: false}, local to the employee
   count          {over: 20, within: 1h, by: account | conversation | peer | department}
@@ -77,7 +77,7 @@ A rule file holds one rule or a list of rules. Fields (* must be there):
                  with time, weekday, times, department, class
 
 A lexicon has a word or phrase a line, # comments, ! exceptions. {a|b} stands for either; … between
-parts of a phrase for up to 8 characters of the same sentence. Width, case, traditional characters,
+parts of a phrase for up to 8 characters of the same sentence, …(3) for up to 3 (up to 4: of the same clause). Width, case, traditional characters,
 digits and signs between Chinese characters need no entries of their own.";
 
 const RUN_HELP: &str = "\

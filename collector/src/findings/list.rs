@@ -75,6 +75,22 @@ pub struct Filter {
     pub to_ms: Option<i64>,
 }
 
+impl Filter {
+    /// Whether one finding passes, as [`list`] decides for many.
+    pub fn passes(&self, finding: &Finding) -> bool {
+        let any_or = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+        (self.states.is_empty() || self.states.contains(&finding.state))
+            && self.level.is_none_or(|level| level == finding.level)
+            && any_or(&self.rule, &finding.rule)
+            && any_or(&self.department, &finding.department)
+            && any_or(&self.person, &finding.person)
+            && self
+                .from_ms
+                .is_none_or(|from_ms| finding.created_ms >= from_ms)
+            && self.to_ms.is_none_or(|to_ms| finding.created_ms < to_ms)
+    }
+}
+
 /// One page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Listed {

@@ -11,6 +11,7 @@ use sqlx::Row;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::Shared;
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 
@@ -25,10 +26,10 @@ static HASHES_AT_ONCE: Semaphore = Semaphore::const_new(2);
 static NOBODYS: LazyLock<Option<String>> = LazyLock::new(|| phc(&super::random::<16>()));
 
 /// Whether this is the person's password.
-pub async fn verify_password(db: &Db, person: &str, password: &str) -> Result<bool> {
+pub async fn verify_password(shared: &Shared, person: &str, password: &str) -> Result<bool> {
     let stored: Option<String> = sqlx::query("select hash from passwords where person = $1")
         .bind(person)
-        .fetch_optional(db.reader())
+        .fetch_optional(shared.db.reader())
         .await?
         .map(|row| row.try_get("hash"))
         .transpose()?;

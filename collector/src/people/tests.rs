@@ -60,17 +60,17 @@ async fn an_invitation_works_once_and_only_in_time() {
             .is_err()
     );
     assert!(
-        verify_password(&shared.db, &person, "a-long-password")
+        verify_password(shared, &person, "a-long-password")
             .await
             .unwrap()
     );
     assert!(
-        !verify_password(&shared.db, &person, "another-password")
+        !verify_password(shared, &person, "another-password")
             .await
             .unwrap()
     );
     assert!(
-        !verify_password(&shared.db, "p-none", "a-long-password")
+        !verify_password(shared, "p-none", "a-long-password")
             .await
             .unwrap()
     );

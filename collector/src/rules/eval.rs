@@ -47,7 +47,7 @@ struct Hours {
 struct RuleWords {
     lexicons: Vec<Lexicon>,
     except: Option<ListId>,
-    unless: Option<ListId>,
+    unless: Vec<ListId>,
 }
 
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl RuleSet {
 
     fn spans(&self, words: &RuleWords, found: &[Found], event: &Event<'_>) -> Vec<Span> {
         let is_of = |list: Option<ListId>| move |other: &Found| Some(other.list) == list;
-        if found.iter().any(is_of(words.unless)) {
+        if found.iter().any(|other| words.unless.contains(&other.list)) {
             return Vec::new();
         }
         let mut hits: Vec<&Found> = found
@@ -355,7 +355,8 @@ pub(super) fn compile(
 
 impl WordsYaml {
     fn lexicon_names(&self) -> impl Iterator<Item = &str> {
-        self.lexicons.iter().map(|name| name.value.as_str())
+        let names = self.lexicons.iter().chain(&self.unless_lexicons);
+        names.map(|name| name.value.as_str())
     }
 }
 
@@ -367,22 +368,29 @@ fn compile_words(
     place: &Place,
     note: &mut impl FnMut(u64, String),
 ) -> RuleWords {
-    let mut known = Vec::new();
-    for name in &asked.lexicons {
-        match lexicons.get(name.value.as_str()) {
-            Some(lexicon) => known.push(*lexicon),
-            None => {
-                let have: Vec<&str> = lexicons.keys().copied().collect();
-                let problem = format!(
-                    "there is no lexicon `{}`; add {}.txt to the lexicons or name one of: {}",
-                    name.value,
-                    name.value,
-                    have.join(", ")
-                );
-                note(name.referenced.line(), problem);
+    let mut find = |names: &[serde_saphyr::Spanned<String>]| {
+        let mut known = Vec::new();
+        for name in names {
+            match lexicons.get(name.value.as_str()) {
+                Some(lexicon) => known.push(*lexicon),
+                None => {
+                    let have: Vec<&str> = lexicons.keys().copied().collect();
+                    let problem = format!(
+                        "there is no lexicon `{0}`; add {0}.txt to the lexicons or name one of: {1}",
+                        name.value,
+                        have.join(", ")
+                    );
+                    note(name.referenced.line(), problem);
+                }
             }
         }
-    }
+        known
+    };
+    let mut known = find(&asked.lexicons);
+    let mut unless: Vec<ListId> = find(&asked.unless_lexicons)
+        .iter()
+        .map(|it| it.words)
+        .collect();
     let mut inline = |lines: &[serde_saphyr::Spanned<String>]| {
         let list = (!lines.is_empty()).then(|| words.list(id))?;
         for line in lines {
@@ -394,7 +402,7 @@ fn compile_words(
     };
     let any = inline(&asked.any);
     let except = inline(&asked.except);
-    let unless = inline(&asked.unless);
+    unless.extend(inline(&asked.unless));
     known.extend(any.map(|words| Lexicon {
         words,
         exceptions: None,

@@ -142,8 +142,8 @@ impl RuleSet {
         let mut activity = case.activity.clone();
         let normalised = normalise(&activity.text);
         let mut hits = Vec::new();
-        for minute in 0..case.times {
-            activity.at_ms = AT_MS + i64::from(minute) * 60_000;
+        for second in 0..case.times {
+            activity.at_ms = AT_MS + i64::from(second) * 1_000;
             hits.clear();
             let event = Event {
                 account: &case.account,

@@ -152,7 +152,8 @@ pub(super) struct ScopeYaml {
     pub(super) accounts: Vec<String>,
 }
 
-/// `lexicons` and `any` are looked for; `except` cancels words it covers; `unless` cancels the rule.
+/// `lexicons` and `any` are looked for; `except` cancels words it covers; `unless` and the words of
+/// `unless_lexicons` cancel the rule wherever they stand.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WordsYaml {
@@ -164,6 +165,8 @@ pub(super) struct WordsYaml {
     pub(super) except: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) unless: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) unless_lexicons: Vec<Spanned<String>>,
 }
 
 /// Fen, both ends included.
@@ -232,7 +235,7 @@ pub(super) struct ExampleFields {
     pub(super) time: Option<String>,
     /// 1 Monday … 7 Sunday.
     pub(super) weekday: Option<u8>,
-    /// How often it happens, a minute apart; the last one is judged.
+    /// How often it happens, a second apart; the last one is judged.
     pub(super) times: Option<u32>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the automaton holds each normalised word once, however many lists name it; a word is
 //! found only whole (not inside a longer Latin word or number, not across clauses); a phrase is found
-//! when its parts follow each other in one sentence; time is linear in the text but for a logarithm.
+//! when its parts follow each other in one sentence; time is nearly linear in the text, since gaps are short.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use daachorse::{CharwiseDoubleArrayAhoCorasick, CharwiseDoubleArrayAhoCorasickBuilder};
 
 use super::files::{Files, Problems};
-use super::phrase::{self, MAX_GAP_CHARS};
-use crate::normalise::{Normalised, is_sentence_mark};
+use super::phrase::{self, Gap};
+use crate::normalise::{Normalised, is_clause_mark, is_sentence_mark};
 
 /// Most words and parts in a set.
 const MAX_WORDS: usize = 500_000;
@@ -35,11 +35,13 @@ pub(super) struct Found {
     pub(super) list: ListId,
     pub(super) start: usize,
     pub(super) end: usize,
+    /// The earliest start a phrase with this end can have; `start` of a word.
+    reach: usize,
 }
 
 impl Found {
     pub(super) fn covers(&self, other: &Self) -> bool {
-        self.start <= other.start && other.end <= self.end
+        self.reach <= other.start && other.end <= self.end
     }
 }
 
@@ -52,7 +54,8 @@ enum Role {
 #[derive(Debug)]
 struct Phrase {
     list: ListId,
-    parts: usize,
+    /// The gap before each part; that of the first means nothing.
+    gaps: Vec<Gap>,
 }
 
 /// A part of a phrase in a text; ordered by phrase, part, place.
@@ -130,17 +133,17 @@ impl Builder {
     pub(super) fn add(&mut self, list: ListId, line: &str) -> Result<(), String> {
         let mut parts = phrase::parse(line)?;
         if parts.len() == 1 {
-            for word in parts.remove(0) {
+            for word in parts.remove(0).words {
                 self.roles.entry(word).or_default().push(Role::Word(list));
             }
         } else {
             let phrase = u32::try_from(self.phrases.len()).unwrap_or(u32::MAX);
             self.phrases.push(Phrase {
                 list,
-                parts: parts.len(),
+                gaps: parts.iter().map(|part| part.gap).collect(),
             });
             for (words, part) in parts.into_iter().zip(0_u32..) {
-                for word in words {
+                for word in words.words {
                     let role = Role::Part { phrase, part };
                     self.roles.entry(word).or_default().push(role);
                 }
@@ -197,7 +200,12 @@ impl Words {
             }
             for role in &self.roles[hit.value() as usize] {
                 match *role {
-                    Role::Word(list) => found.push(Found { list, start, end }),
+                    Role::Word(list) => found.push(Found {
+                        list,
+                        start,
+                        end,
+                        reach: start,
+                    }),
                     Role::Part { phrase, part } => parts.push(FoundPart {
                         phrase,
                         part,
@@ -221,7 +229,7 @@ impl Words {
             || !normalised.holds_together(original, span)
     }
 
-    /// Phrases whose parts were found, from first part to last, shortest reach.
+    /// Phrases whose parts were found, from first part to last.
     fn join(
         &self,
         original: &str,
@@ -232,48 +240,72 @@ impl Words {
         parts.sort_unstable();
         for of_phrase in parts.chunk_by(|a, b| a.phrase == b.phrase) {
             let phrase = &self.phrases[of_phrase[0].phrase as usize];
-            let mut groups = of_phrase.chunk_by(|a, b| a.part == b.part);
-            let Some(first) = groups.next().filter(|first| first[0].part == 0) else {
+            let all_there =
+                of_phrase.chunk_by(|a, b| a.part == b.part).count() == phrase.gaps.len();
+            if !all_there {
                 continue;
-            };
-            // (start of the phrase, end so far), ordered by end.
-            let mut reached: Vec<(usize, usize)> =
-                first.iter().map(|part| (part.start, part.end)).collect();
-            let mut complete = 1;
-            for group in groups {
-                if group[0].part as usize != complete {
-                    break;
-                }
-                reached.sort_unstable_by_key(|&(start, end)| (end, start));
+            }
+            let mut reached: Vec<Reached> = Vec::new();
+            for (group, gap) in of_phrase
+                .chunk_by(|a, b| a.part == b.part)
+                .zip(&phrase.gaps)
+            {
+                let is_first = group[0].part == 0;
+                reached.sort_unstable_by_key(|it| (it.end, it.start));
                 reached = group
                     .iter()
                     .filter_map(|part| {
-                        let before = reached.partition_point(|&(_, end)| end <= part.start);
-                        let (start, end) = *reached.get(before.checked_sub(1)?)?;
-                        follows(original, normalised, end..part.start).then_some((start, part.end))
+                        if is_first {
+                            return Some(Reached::first(part));
+                        }
+                        let before = reached.partition_point(|it| it.end <= part.start);
+                        let follows =
+                            |it: &&Reached| follows(original, normalised, it.end..part.start, *gap);
+                        let mut near = reached[..before].iter().rev().take_while(follows);
+                        let closest = near.next()?;
+                        let reach = near.map(|it| it.reach).fold(closest.reach, usize::min);
+                        Some(Reached {
+                            start: closest.start,
+                            end: part.end,
+                            reach,
+                        })
                     })
                     .collect();
-                complete += 1;
-                if reached.is_empty() {
-                    break;
-                }
             }
-            if complete == phrase.parts {
-                found.extend(reached.into_iter().map(|(start, end)| Found {
-                    list: phrase.list,
-                    start,
-                    end,
-                }));
-            }
+            found.extend(reached.into_iter().map(|it| Found {
+                list: phrase.list,
+                start: it.start,
+                end: it.end,
+                reach: it.reach,
+            }));
         }
     }
 }
 
-/// Whether a gap between two parts is short and within a sentence.
-fn follows(original: &str, normalised: &Normalised, gap: Range<usize>) -> bool {
-    if gap.len() > MAX_GAP_CHARS * 4 || normalised.text[gap.clone()].chars().count() > MAX_GAP_CHARS
+/// How far a phrase has been followed.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    start: usize,
+    end: usize,
+    reach: usize,
+}
+
+impl Reached {
+    fn first(part: &FoundPart) -> Self {
+        Self {
+            start: part.start,
+            end: part.end,
+            reach: part.start,
+        }
+    }
+}
+
+/// Whether what stands between two parts is short enough and goes over no end.
+fn follows(original: &str, normalised: &Normalised, between: Range<usize>, gap: Gap) -> bool {
+    if between.len() > gap.chars * 4 || normalised.text[between.clone()].chars().count() > gap.chars
     {
         return false;
     }
-    !original[normalised.gap(gap)].contains(is_sentence_mark)
+    let between = &original[normalised.gap(between)];
+    !between.contains(is_sentence_mark) && !(gap.one_clause && between.contains(is_clause_mark))
 }

@@ -1,0 +1,140 @@
+//! `pack check`: loads packs as the agent would and says what they hold.
+//!
+//! Invariant: what passes here loads on a phone, and nothing else does.
+
+use super::{PackError, PackSet, source};
+
+/// What a set of packs holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// Patterns, each with a hit and a miss that hold.
+    pub patterns: usize,
+    /// Examples tried.
+    pub examples: usize,
+    /// Window classes known.
+    pub windows: usize,
+}
+
+/// Checks a set of packs.
+pub fn check_files(files: &[(String, String)]) -> Result<Checked, PackError> {
+    let set = PackSet::from_files(1, files)?;
+    let sources = source::read(files)?;
+    Ok(Checked {
+        patterns: set.packs.iter().map(|it| it.patterns.len()).sum(),
+        examples: sources
+            .iter()
+            .flat_map(|it| &it.patterns)
+            .map(|it| it.hit.len() + it.miss.len())
+            .sum(),
+        windows: set.packs.iter().map(|it| it.windows.len()).sum(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BUILTIN, WindowRole};
+    use super::*;
+
+    fn pack(patterns: &str) -> Vec<(String, String)> {
+        let yaml = format!("pack: t\npackages: [com.tencent.mm]\npatterns:\n{patterns}");
+        vec![("t.yaml".to_owned(), yaml)]
+    }
+
+    #[test]
+    fn the_shipped_packs_hold_their_examples() {
+        let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
+        let checked = match check_files(&files) {
+            Ok(checked) => checked,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(checked.examples >= 2 * checked.patterns);
+    }
+
+    #[test]
+    fn a_bad_pack_names_file_line_and_cure() {
+        for (patterns, expected) in [
+            (
+                "  - {id: a, place: system, text: '(', hit: [x], miss: [y]}",
+                "correct the expression",
+            ),
+            (
+                "  - id: a\n    place: system\n    text: x\n    hit: [x]\n    miss: []",
+                "t.yaml:4: pattern a: no example; give at least one hit and one miss",
+            ),
+            (
+                "  - id: a\n    place: system\n    text: x\n    hit: [z]\n    miss: [y]",
+                "misses its hit",
+            ),
+            (
+                "  - id: a\n    place: system\n    text: x\n    hit: [x]\n    miss: [xy]",
+                "hits its miss",
+            ),
+            (
+                "  - id: a\n    place: nowhere\n    text: x\n    hit: [x]\n    miss: [y]",
+                "t.yaml:5",
+            ),
+            (
+                "  - id: a\n    place: system\n    kind: nonsense\n    text: x\n    hit: [x]\n    miss: [y]",
+                "use a kind of activity.proto",
+            ),
+            (
+                "  - id: a\n    place: system\n    shout: 1\n    text: x\n    hit: [x]\n    miss: [y]",
+                "docs/recognition.md",
+            ),
+        ] {
+            let error = check_files(&pack(patterns)).expect_err("must be refused");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn windows_are_known_by_class_name_short_or_whole() {
+        let packs = PackSet::builtin();
+        for (package, class, role) in [
+            ("com.tencent.mm", ".ui.LauncherUI", WindowRole::Main),
+            (
+                "com.tencent.mm",
+                "com.tencent.mm.ui.LauncherUI",
+                WindowRole::Main,
+            ),
+            (
+                "com.tencent.mm",
+                "com.tencent.mm.ui.chatting.ChattingUI",
+                WindowRole::Chat,
+            ),
+            (
+                "com.tencent.mm",
+                "com.tencent.mm.plugin.sns.ui.SnsTimeLineUI",
+                WindowRole::Moments,
+            ),
+            (
+                "com.tencent.mm",
+                ".plugin.profile.ui.ContactInfoUI",
+                WindowRole::Profile,
+            ),
+            (
+                "com.tencent.mm",
+                "com.tencent.mm.plugin.webwx.ui.ExtDeviceWXLoginUI",
+                WindowRole::DesktopLogin,
+            ),
+            (
+                "com.tencent.mm",
+                ".plugin.account.ui.LoginPasswordUI",
+                WindowRole::Login,
+            ),
+            (
+                "com.tencent.wework",
+                "com.tencent.wework.msg.controller.MessageListActivity",
+                WindowRole::Chat,
+            ),
+            (
+                "com.tencent.wework",
+                "MessageListActivity",
+                WindowRole::Chat,
+            ),
+            ("com.example", ".ui.LauncherUI", WindowRole::Other),
+        ] {
+            assert_eq!(packs.window(package, class), role, "{class}");
+        }
+    }
+}

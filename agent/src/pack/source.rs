@@ -1,0 +1,164 @@
+//! The YAML form of a pack (docs/recognition.md).
+//!
+//! Invariant: unknown fields are errors; file size, number of patterns and length of every
+//! expression are capped before anything is compiled.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{PackError, Place, WindowRole};
+
+const FILES: usize = 16;
+const FILE_BYTES: usize = 512 * 1024;
+const PATTERNS: usize = 1000;
+pub(super) const EXPRESSION_BYTES: usize = 2000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackSource {
+    /// For people.
+    #[serde(rename = "pack")]
+    pub(super) _name: String,
+    pub(super) packages: Vec<String>,
+    /// App versions the pack was tested with; none: takes part in every version.
+    #[serde(default)]
+    pub(super) versions: Vec<VersionRange>,
+    #[serde(default)]
+    pub(super) windows: BTreeMap<WindowRole, Vec<String>>,
+    /// Type tags in notifications, without brackets, by the content they stand for.
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    pub(super) patterns: Vec<PatternSource>,
+}
+
+/// App versions from `from` to `to`, both included; `to: "8.0"` includes 8.0.76.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VersionRange {
+    from: String,
+    to: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatternSource {
+    pub(super) id: String,
+    pub(super) place: Place,
+    /// Page patterns only: the windows they belong to.
+    #[serde(default)]
+    pub(super) windows: Vec<WindowRole>,
+    /// The kind of activity; none: known and without meaning here.
+    #[serde(default)]
+    pub(super) kind: Option<String>,
+    /// Bubbles only: the kind when the holder sent it, when different.
+    #[serde(default)]
+    pub(super) kind_out: Option<String>,
+    #[serde(default)]
+    pub(super) direction: Option<String>,
+    #[serde(default)]
+    pub(super) content: Option<String>,
+    #[serde(default)]
+    pub(super) confidence: Option<String>,
+    /// Where the remaining words of a bubble or body go: text (default), target or none.
+    #[serde(default)]
+    pub(super) rest: Option<String>,
+    /// Notifications: the title must match as well.
+    #[serde(default)]
+    pub(super) title: Option<String>,
+    /// Must match.
+    pub(super) text: String,
+    /// Each must match some other line of the page or bubble.
+    #[serde(default)]
+    pub(super) also: Vec<String>,
+    /// None may match any line of the page or bubble.
+    #[serde(default)]
+    pub(super) never: Vec<String>,
+    /// Dialogs: what must follow.
+    #[serde(default)]
+    pub(super) confirmed_by: Option<super::Outcome>,
+    /// Bubbles: money goes the other way than the bubble (a receipt for a transfer).
+    #[serde(default)]
+    pub(super) flip: bool,
+    /// May match some other line of the page; its captures count then.
+    #[serde(default)]
+    pub(super) maybe: Vec<String>,
+    pub(super) hit: Vec<String>,
+    pub(super) miss: Vec<String>,
+}
+
+pub(super) fn read(files: &[(String, String)]) -> Result<Vec<PackSource>, PackError> {
+    let mut patterns = 0;
+    let mut sources = Vec::new();
+    for (index, (file, yaml)) in files.iter().enumerate() {
+        let too_large = |limit| PackError::TooLarge {
+            file: file.clone(),
+            limit,
+        };
+        if index >= FILES {
+            return Err(too_large("16 files in a set"));
+        }
+        if yaml.len() > FILE_BYTES {
+            return Err(too_large("512 kB a file"));
+        }
+        let source: PackSource =
+            serde_saphyr::from_str(yaml).map_err(|error| PackError::Shape {
+                file: file.clone(),
+                line: error.location().map_or(0, |it| it.line()),
+                problem: first_line(&error.to_string()),
+            })?;
+        patterns += source.patterns.len();
+        if patterns > PATTERNS {
+            return Err(too_large("1000 patterns in a set"));
+        }
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+impl VersionRange {
+    pub(super) fn contains(&self, version: &str) -> bool {
+        let version = numbers(version);
+        let to = numbers(&self.to);
+        let head = version.get(..to.len()).unwrap_or(&version);
+        version >= numbers(&self.from) && head <= to.as_slice()
+    }
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version
+        .split('.')
+        .map_while(|part| {
+            let digits = part.bytes().take_while(u8::is_ascii_digit).count();
+            part.get(..digits)?.parse().ok()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_include_their_ends_and_what_is_below_them() {
+        let range = VersionRange {
+            from: "7.0.0".into(),
+            to: "8.0".into(),
+        };
+        for (version, inside) in [
+            ("7.0.0", true),
+            ("8.0.76", true),
+            ("8.0.50.2340", true),
+            ("6.7.3", false),
+            ("8.1.0", false),
+            ("9", false),
+        ] {
+            assert_eq!(range.contains(version), inside, "{version}");
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! The parts of a chat page by their structure: title, bubbles with side and speaker, centred lines.
+//!
+//! Invariants:
+//! - a role comes from side, avatar and nesting, never from what a text says;
+//! - a line beside an avatar is never a centred line; what somebody is still typing is nothing;
+//! - one pass over at most [`limits::SCREEN_NODES`] nodes.
+
+use mingjing_proto::{limits, pb};
+
+use super::text;
+use crate::pack::{PackSet, Place};
+
+/// Which side of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    In,
+    Out,
+    /// Neither the sides nor the names tell.
+    Unknown,
+}
+
+/// How sure the structure makes a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Evidence {
+    /// No sides and no avatars anywhere on the page.
+    None,
+    /// Order and names only.
+    Names,
+    /// Sides or nesting.
+    Sides,
+}
+
+/// One part of the page, top to bottom.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    pub(super) role: Role<'a>,
+    pub(super) texts: Vec<&'a pb::Node>,
+    pub(super) descs: Vec<&'a str>,
+    pub(super) evidence: Evidence,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Role<'a> {
+    Bubble { side: Side, avatar: &'a str },
+    Centred,
+}
+
+#[derive(Debug)]
+pub(super) struct Page<'a> {
+    pub(super) title: &'a str,
+    pub(super) counted: bool,
+    /// A line such as `@公司` or `＠微信` under the title: somebody from outside.
+    pub(super) external: bool,
+    /// There is an input field or another control that only a chat page has.
+    pub(super) is_chat: bool,
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+impl Page<'_> {
+    /// How many different people speak on the left: more than one makes a group.
+    pub(super) fn speakers(&self, title: &str, own_name: &str) -> usize {
+        let mut names: Vec<&str> = Vec::new();
+        for part in &self.parts {
+            if let Role::Bubble { side, avatar } = part.role {
+                let other = side != Side::Out && !avatar.is_empty() && avatar != own_name;
+                if other && avatar != title && !names.contains(&avatar) {
+                    names.push(avatar);
+                }
+            }
+        }
+        names.len()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Avatar<'a> {
+    index: usize,
+    name: &'a str,
+}
+
+struct Frame<'a> {
+    nodes: &'a [pb::Node],
+    width: i32,
+    height: i32,
+    avatars: Vec<Avatar<'a>>,
+    input: Option<usize>,
+}
+
+/// Reads the structure of a chat page.
+pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -> Page<'a> {
+    let nodes = screen
+        .nodes
+        .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
+        .unwrap_or_default();
+    let extent = |edge: fn(&pb::Node) -> i32| nodes.iter().map(edge).max().unwrap_or(0);
+    let mut frame = Frame {
+        nodes,
+        width: if screen.width > 0 {
+            screen.width
+        } else {
+            extent(|it| it.right)
+        },
+        height: if screen.height > 0 {
+            screen.height
+        } else {
+            extent(|it| it.bottom)
+        },
+        avatars: Vec::new(),
+        input: nodes.iter().position(is_input),
+    };
+    frame.avatars = frame.find_avatars(packs, package);
+    let control = |node: &pb::Node| {
+        [&node.desc, &node.text]
+            .iter()
+            .any(|it| packs.any(package, Place::ChatControl, it.trim()))
+    };
+    let is_chat = frame.input.is_some() || nodes.iter().any(control);
+    let list = frame.list();
+    let (title_index, title) = frame.title(packs, package, list);
+    let external = frame.external(title_index);
+    let (name, counted) = text::without_count(title);
+    let parts = frame.parts(packs, package, list, title_index);
+    Page {
+        title: name,
+        counted,
+        external,
+        is_chat,
+        parts,
+    }
+}
+
+/// The nodes inside the largest list of a page; none without one.
+pub(super) fn list_rows(screen: &pb::Screen) -> &[pb::Node] {
+    let nodes = screen
+        .nodes
+        .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
+        .unwrap_or_default();
+    let frame = Frame {
+        nodes,
+        width: screen.width,
+        height: screen.height,
+        avatars: Vec::new(),
+        input: None,
+    };
+    frame
+        .list()
+        .and_then(|(start, end)| nodes.get(start + 1..end))
+        .unwrap_or_default()
+}
+
+fn is_input(node: &pb::Node) -> bool {
+    node.class.ends_with("EditText")
+}
+
+fn is_list(node: &pb::Node) -> bool {
+    node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
+}
+
+fn bounded(node: &pb::Node) -> bool {
+    node.right > node.left && node.bottom > node.top
+}
+
+fn has_words(node: &pb::Node) -> bool {
+    !node.text.trim().is_empty()
+}
+
+impl<'a> Frame<'a> {
+    fn find_avatars(&self, packs: &PackSet, package: &str) -> Vec<Avatar<'a>> {
+        let mut avatars = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            if has_words(node) || is_input(node) {
+                continue;
+            }
+            if let Some((_, found)) = packs.first(package, Place::Avatar, node.desc.trim()) {
+                let name = found.get("name");
+                avatars.push(Avatar { index, name });
+            } else if node.desc.trim().is_empty() && self.looks_like_avatar(node) {
+                avatars.push(Avatar { index, name: "" });
+            }
+        }
+        avatars
+    }
+
+    /// A small square picture at the far left or right, below the title and above the input.
+    fn looks_like_avatar(&self, node: &pb::Node) -> bool {
+        if !bounded(node) || !node.class.ends_with("ImageView") || self.width <= 0 {
+            return false;
+        }
+        let (width, height) = (node.right - node.left, node.bottom - node.top);
+        let square = (width - height).abs() * 4 <= width.max(height);
+        let small = width * 100 >= self.width * 6 && width * 100 <= self.width * 18;
+        let aside = node.right * 100 <= self.width * 22 || node.left * 100 >= self.width * 78;
+        let inside = node.top * 100 >= self.height * 6
+            && self
+                .input
+                .and_then(|at| self.nodes.get(at))
+                .is_none_or(|input| !bounded(input) || node.bottom <= input.top);
+        square && small && aside && inside
+    }
+
+    /// The message list: the list whose subtree is largest, as index and end.
+    fn list(&self) -> Option<(usize, usize)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| is_list(node))
+            .map(|(index, node)| (index, self.end_of(index, node.depth)))
+            .filter(|(index, end)| end - index > 1)
+            .max_by_key(|(index, end)| end - index)
+    }
+
+    fn end_of(&self, index: usize, depth: u32) -> usize {
+        self.nodes
+            .iter()
+            .enumerate()
+            .skip(index + 1)
+            .find(|(_, node)| node.depth <= depth)
+            .map_or(self.nodes.len(), |(end, _)| end)
+    }
+
+    /// The title: words at the top, outside the list and before the first avatar.
+    fn title(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        list: Option<(usize, usize)>,
+    ) -> (Option<usize>, &'a str) {
+        let first_avatar = self.avatars.first().map_or(usize::MAX, |it| it.index);
+        let above = self
+            .avatars
+            .iter()
+            .filter_map(|it| self.nodes.get(it.index))
+            .filter(|it| bounded(it))
+            .map(|it| it.top)
+            .min();
+        let found = self.nodes.iter().enumerate().find(|(index, node)| {
+            let words = node.text.trim();
+            let outside = list.is_none_or(|(start, end)| *index < start || *index >= end);
+            if words.is_empty() || !outside || is_input(node) {
+                return false;
+            }
+            let placed = if bounded(node) && self.height > 0 {
+                node.top * 100 <= self.height * 11 && above.is_none_or(|top| node.top < top)
+            } else {
+                *index < first_avatar && (list.is_some() || *index < 4)
+            };
+            let counter = words
+                .chars()
+                .all(|it| it.is_ascii_digit() || "()+（）".contains(it));
+            placed
+                && !counter
+                && !packs.any(package, Place::Time, words)
+                && !packs.any(package, Place::Noise, words)
+                && !packs.any(package, Place::ChatControl, words)
+                && !packs.any(package, Place::System, words)
+        });
+        found.map_or((None, ""), |(index, node)| {
+            (Some(index), node.text.as_str())
+        })
+    }
+
+    /// A company line right below the title.
+    fn external(&self, title: Option<usize>) -> bool {
+        let Some(title) = title else { return false };
+        self.nodes
+            .iter()
+            .skip(title)
+            .take(3)
+            .map(|it| it.text.trim())
+            .any(is_company_line)
+    }
+
+    fn parts(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        list: Option<(usize, usize)>,
+        title: Option<usize>,
+    ) -> Vec<Part<'a>> {
+        let groups = list.and_then(|(start, end)| self.children(packs, package, start, end));
+        let grouped = groups.is_some();
+        let groups = groups.unwrap_or_else(|| {
+            let all = |index: &usize| {
+                self.nodes
+                    .get(*index)
+                    .is_some_and(|node| self.may_speak(packs, package, *index, node, title))
+            };
+            (0..self.nodes.len())
+                .filter(all)
+                .map(|it| vec![it])
+                .collect()
+        });
+        if grouped {
+            groups
+                .iter()
+                .flat_map(|group| self.nested(packs, package, group, title))
+                .collect()
+        } else {
+            self.flat(&groups, packs, package)
+        }
+    }
+
+    /// Whether a node can belong to the conversation at all.
+    fn may_speak(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        index: usize,
+        node: &pb::Node,
+        title: Option<usize>,
+    ) -> bool {
+        if Some(index) == title || is_input(node) || is_list(node) {
+            return false;
+        }
+        if self.avatars.iter().any(|it| it.index == index) {
+            return true;
+        }
+        let words = node.text.trim();
+        let desc = node.desc.trim();
+        if words.is_empty() && desc.is_empty() {
+            return false;
+        }
+        if is_company_line(words) && title.is_some_and(|title| index == title + 1) {
+            return false;
+        }
+        let input = self.input.and_then(|at| self.nodes.get(at));
+        if bounded(node) && self.height > 0 {
+            let below_input = input.is_some_and(|it| bounded(it) && node.top + 2 >= it.top);
+            let title_bar = title
+                .and_then(|at| self.nodes.get(at))
+                .is_some_and(|it| bounded(it) && node.top < it.bottom);
+            if below_input || title_bar {
+                return false;
+            }
+        }
+        !packs.any(package, Place::ChatControl, words)
+            && !packs.any(package, Place::ChatControl, desc)
+    }
+
+    /// The rows of a nested list, when the nesting is there.
+    fn children(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        start: usize,
+        end: usize,
+    ) -> Option<Vec<Vec<usize>>> {
+        let inside = self.nodes.get(start + 1..end)?;
+        let depth = inside.iter().map(|it| it.depth).min()?;
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for (offset, node) in inside.iter().enumerate() {
+            // A centred line below a row's own frame is not in it, whatever the nesting says.
+            let below = groups
+                .last()
+                .and_then(|it| self.nodes.get(*it.first()?))
+                .is_some_and(|row| bounded(row) && bounded(node) && node.top >= row.bottom)
+                && self.is_centred(node)
+                && is_line(packs, package, node);
+            if node.depth == depth || groups.is_empty() || below {
+                groups.push(Vec::new());
+            }
+            groups.last_mut()?.push(start + 1 + offset);
+        }
+        // Avatars that are rows of their own show that the nesting does not group bubbles.
+        let lone = |group: &Vec<usize>| {
+            let spoken = group.iter().filter_map(|at| self.nodes.get(*at));
+            let speaking = spoken.filter(|it| has_words(it) || !it.desc.trim().is_empty());
+            let avatars = group.iter().filter(|at| self.is_avatar(**at)).count();
+            avatars > 1 || (avatars == 1 && speaking.count() <= 1 && group.len() <= 1)
+        };
+        (!groups.iter().any(lone)).then_some(groups)
+    }
+
+    fn is_avatar(&self, index: usize) -> bool {
+        self.avatars.iter().any(|it| it.index == index)
+    }
+
+    /// One row of a nested list: an optional time above, then one bubble or one centred line.
+    fn nested(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        group: &[usize],
+        title: Option<usize>,
+    ) -> Vec<Part<'a>> {
+        let avatar = self.avatars.iter().find(|it| group.contains(&it.index));
+        let avatar_top = avatar
+            .and_then(|it| self.nodes.get(it.index))
+            .filter(|it| bounded(it))
+            .map(|it| it.top);
+        let mut above = Vec::new();
+        let mut texts = Vec::new();
+        let mut descs = Vec::new();
+        for index in group {
+            let Some(node) = self.nodes.get(*index) else {
+                continue;
+            };
+            if self.is_avatar(*index) || !self.may_speak(packs, package, *index, node, title) {
+                continue;
+            }
+            if has_words(node) {
+                let is_above = match avatar_top {
+                    Some(top) if bounded(node) => node.bottom <= top && self.is_centred(node),
+                    _ => texts.is_empty() && group.len() > 1,
+                };
+                if is_above && packs.any(package, Place::Time, &text::clean(&node.text)) {
+                    above.push(centred(node, Evidence::Sides));
+                } else {
+                    texts.push(node);
+                }
+            } else {
+                descs.push(node.desc.trim());
+            }
+        }
+        if texts.is_empty() && descs.is_empty() {
+            return above;
+        }
+        let role = match avatar {
+            Some(avatar) => Role::Bubble {
+                side: self.side_of_avatar(avatar),
+                avatar: avatar.name,
+            },
+            None => self.role_without_avatar(&texts),
+        };
+        let evidence = self.evidence(&role, &texts);
+        above.push(Part {
+            role,
+            texts,
+            descs,
+            evidence,
+        });
+        above
+    }
+
+    /// Rows without nesting: parts belong to the avatar they stand beside.
+    fn flat(&self, groups: &[Vec<usize>], packs: &PackSet, package: &str) -> Vec<Part<'a>> {
+        let mut parts: Vec<Part<'a>> = Vec::new();
+        let mut owners: Vec<Option<usize>> = Vec::new();
+        for index in groups.iter().flatten() {
+            let Some(node) = self.nodes.get(*index) else {
+                continue;
+            };
+            if self.is_avatar(*index) {
+                continue;
+            }
+            let owner = self.owner(packs, package, *index, node, &parts, &owners);
+            let same = owner.is_some() && owners.last() == Some(&owner);
+            if !same {
+                let role = match owner.and_then(|at| self.avatars.get(at)) {
+                    Some(avatar) => Role::Bubble {
+                        side: self.side_of_avatar(avatar),
+                        avatar: avatar.name,
+                    },
+                    None => self.role_without_avatar(&[node]),
+                };
+                let evidence = self.evidence(&role, &[node]);
+                parts.push(Part {
+                    role,
+                    texts: Vec::new(),
+                    descs: Vec::new(),
+                    evidence,
+                });
+                owners.push(owner);
+            }
+            if let Some(part) = parts.last_mut() {
+                if has_words(node) {
+                    part.texts.push(node);
+                } else {
+                    part.descs.push(node.desc.trim());
+                }
+            }
+        }
+        self.joined(parts, packs, package)
+    }
+
+    /// The avatar a node without nesting stands beside.
+    fn owner(
+        &self,
+        packs: &PackSet,
+        package: &str,
+        index: usize,
+        node: &pb::Node,
+        parts: &[Part<'a>],
+        owners: &[Option<usize>],
+    ) -> Option<usize> {
+        let placed = |it: &Avatar<'a>| self.nodes.get(it.index).is_some_and(bounded);
+        if bounded(node) && self.avatars.iter().any(placed) {
+            let tolerance = self.height / 50;
+            let (at, avatar) = self
+                .avatars
+                .iter()
+                .enumerate()
+                .filter_map(|(at, it)| Some((at, self.nodes.get(it.index)?)))
+                .filter(|(_, it)| bounded(it) && it.top <= node.top + tolerance)
+                .max_by_key(|(_, it)| it.top)?;
+            let beside = node.top < avatar.bottom;
+            return (beside || !self.is_centred(node)).then_some(at);
+        }
+        // By order only: the words right after an avatar are its bubble's.
+        let at = self.avatars.iter().rposition(|it| it.index < index)?;
+        let words = text::clean(&node.text);
+        if packs.any(package, Place::Time, &words) {
+            return None;
+        }
+        let begun = owners.contains(&Some(at));
+        let told = begun && packs.any(package, Place::System, &words);
+        let interrupted = begun && owners.last() != Some(&Some(at)) && !parts.is_empty();
+        (!told && !interrupted).then_some(at)
+    }
+
+    /// Without any avatar: neighbours of one side that touch are one bubble when its parts need each other.
+    fn joined(&self, parts: Vec<Part<'a>>, packs: &PackSet, package: &str) -> Vec<Part<'a>> {
+        if !self.avatars.is_empty() {
+            return parts;
+        }
+        let mut joined: Vec<Part<'a>> = Vec::new();
+        for part in parts {
+            let label = |part: &Part<'a>| {
+                part.texts.iter().any(|it| {
+                    let words = it.text.trim();
+                    packs.any(package, Place::Bubble, words)
+                        || packs.any(package, Place::Noise, words)
+                })
+            };
+            let touches = joined.last().is_some_and(|last| {
+                last.role == part.role
+                    && part.role != Role::Centred
+                    && (label(last) || label(&part))
+                    && self.touching(last, &part)
+            });
+            match joined.last_mut() {
+                Some(last) if touches => {
+                    last.texts.extend(part.texts);
+                    last.descs.extend(part.descs);
+                }
+                _ => joined.push(part),
+            }
+        }
+        joined
+    }
+
+    fn touching(&self, above: &Part<'a>, below: &Part<'a>) -> bool {
+        match (above.texts.last(), below.texts.first()) {
+            (Some(above), Some(below)) if bounded(above) && bounded(below) => {
+                (below.top - above.bottom) * 60 <= self.height
+            }
+            _ => true,
+        }
+    }
+
+    fn side_of_avatar(&self, avatar: &Avatar<'a>) -> Side {
+        let Some(node) = self.nodes.get(avatar.index) else {
+            return Side::Unknown;
+        };
+        if !bounded(node) || self.width <= 0 {
+            return Side::Unknown;
+        }
+        if node.left + node.right > self.width {
+            Side::Out
+        } else {
+            Side::In
+        }
+    }
+
+    fn role_without_avatar(&self, texts: &[&pb::Node]) -> Role<'a> {
+        let Some(node) = texts.iter().find(|it| bounded(it)) else {
+            return Role::Centred;
+        };
+        if self.is_centred(node) || self.width <= 0 {
+            return Role::Centred;
+        }
+        let side = if node.left + node.right > self.width {
+            Side::Out
+        } else {
+            Side::In
+        };
+        Role::Bubble { side, avatar: "" }
+    }
+
+    fn is_centred(&self, node: &pb::Node) -> bool {
+        let off = (node.left + node.right - self.width).abs();
+        off * 100 <= self.width * 6
+    }
+
+    fn evidence(&self, role: &Role<'a>, texts: &[&pb::Node]) -> Evidence {
+        let placed = texts.iter().any(|it| bounded(it));
+        match role {
+            Role::Bubble {
+                side: Side::Unknown,
+                ..
+            } => Evidence::Names,
+            Role::Bubble { .. } => Evidence::Sides,
+            Role::Centred if placed => Evidence::Sides,
+            Role::Centred if self.avatars.is_empty() => Evidence::None,
+            Role::Centred => Evidence::Names,
+        }
+    }
+}
+
+fn centred(node: &pb::Node, evidence: Evidence) -> Part<'_> {
+    Part {
+        role: Role::Centred,
+        texts: vec![node],
+        descs: Vec::new(),
+        evidence,
+    }
+}
+
+fn is_line(packs: &PackSet, package: &str, node: &pb::Node) -> bool {
+    let words = text::clean(&node.text);
+    packs.any(package, Place::Time, &words) || packs.any(package, Place::System, &words)
+}
+
+fn is_company_line(words: &str) -> bool {
+    words.starts_with(['@', '＠']) && words.chars().count() <= 40
+}
