@@ -16,6 +16,8 @@ pub mod consent;
 mod core;
 pub mod hours;
 pub mod identity;
+#[cfg(feature = "jni")]
+pub mod jni;
 pub mod keys;
 pub mod notice;
 pub mod pack;
