@@ -4,7 +4,7 @@ import android.util.Base64;
 import com.google.protobuf.InvalidProtocolBufferException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import mingjing.v1.Enrollment.EnrollmentToken;
+import mingjing.v1.EnrollmentOuterClass.EnrollmentToken;
 
 /** An enrolment code as the console prints it (wire.md section 7). */
 public final class Token {
