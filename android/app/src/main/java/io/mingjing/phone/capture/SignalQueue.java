@@ -61,6 +61,11 @@ public final class SignalQueue {
         return lostEver;
     }
 
+    /** Signals that wait now. */
+    public synchronized int waiting() {
+        return waiting.size();
+    }
+
     /** Waits until everything was handed over. */
     public synchronized void drain() throws InterruptedException {
         while (!waiting.isEmpty() || busy) {
