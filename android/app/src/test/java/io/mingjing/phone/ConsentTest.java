@@ -37,7 +37,11 @@ public final class ConsentTest {
 
     private ActivityController<NoticeActivity> open(Bundle state) {
         ActivityController<NoticeActivity> it = Robolectric.buildActivity(NoticeActivity.class);
-        it.setup(state);
+        if (state == null) {
+            it.setup();
+        } else {
+            it.setup(state);
+        }
         TestApp.until("notice", () -> it.get().findViewById(R.id.accept) != null);
         return it;
     }

@@ -19,6 +19,7 @@ import mingjing.v1.App.RenderedNotice;
 import mingjing.v1.App.StartReply;
 import mingjing.v1.App.StatusReply;
 import mingjing.v1.App.StatusRequest;
+import mingjing.v1.Record.Decision;
 import mingjing.v1.Record.Events;
 import mingjing.v1.Session.FindingNotice;
 import mingjing.v1.Session.FromApp;
@@ -54,6 +55,10 @@ final class FakeAgent implements Agent {
             }
             if (refusing) {
                 throw new AgentException("the disk is full");
+            }
+            if (message.getConsent().getDecisionsCount() > 0 && message.getConsent()
+                    .getDecisions(0).getDecision() == Decision.DECISION_WITHDRAWN) {
+                granted = false;
             }
             recorded.add(message);
             return RecordReply.newBuilder().setConsentSeq(message.hasConsent() ? 7 : 0)

@@ -142,5 +142,32 @@ public final class WithdrawTest {
         }
         TestApp.until("lost", () -> TestApp.phone().state().equals("key_lost"));
         assertFalse(TestApp.phone().mayRead());
+        withdrawBySecondTap(app.agent);
+    }
+
+    @Test
+    public void aBlockedKeyStoreHoldsNothingUp() {
+        TestApp app = TestApp.get();
+        FakeAgent agent = granted();
+        CountDownLatch stuck = new CountDownLatch(1);
+        app.key.blocked = stuck;
+        Thread session = new Thread(() -> app.agent.callbacks.sign(new byte[8]));
+        session.start();
+        withdrawBySecondTap(agent);
+        stuck.countDown();
+    }
+
+    @Test
+    public void aWithdrawalWithoutASignatureIsInForceAndALaterGrantCounts() {
+        FakeAgent agent = granted();
+        agent.refusing = true;
+        agent.granted = false;
+        TestApp.phone().withdraw(null);
+        TestApp.until("done", () -> !TestApp.get().getSharedPreferences("phone",
+                Context.MODE_PRIVATE).getBoolean("withdrawing", true));
+        agent.refusing = false;
+        agent.granted = true;
+        TestApp.phone().refresh();
+        TestApp.until("granted again", () -> TestApp.phone().mayRead());
     }
 }

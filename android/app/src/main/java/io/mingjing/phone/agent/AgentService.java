@@ -7,6 +7,7 @@ import android.app.PendingIntent;
 import android.app.Service;
 import android.app.admin.DevicePolicyManager;
 import android.content.BroadcastReceiver;
+import android.content.ComponentName;
 import android.content.Context;
 import android.content.Intent;
 import android.content.IntentFilter;
@@ -15,7 +16,9 @@ import android.net.ConnectivityManager;
 import android.net.Network;
 import android.os.Build;
 import android.os.IBinder;
+import android.service.notification.NotificationListenerService;
 import io.mingjing.phone.R;
+import io.mingjing.phone.capture.ListenerService;
 import io.mingjing.phone.capture.StateReceiver;
 import io.mingjing.phone.consent.WithdrawActivity;
 import io.mingjing.phone.live.LiveActivity;
@@ -49,6 +52,7 @@ public final class AgentService extends Service {
     };
     private final StateReceiver states = new StateReceiver();
     private String shown = "";
+    private boolean heard;
 
     public static void start(Context context) {
         try {
@@ -99,6 +103,13 @@ public final class AgentService extends Service {
     }
 
     private void show() {
+        boolean hears = App.phone(this).mayRead();
+        if (hears && !heard) {
+            // It unbound itself when there was no consent; Android ignores this without the permission.
+            NotificationListenerService.requestRebind(
+                    new ComponentName(this, ListenerService.class));
+        }
+        heard = hears;
         String text = StateText.of(this, App.phone(this));
         if (!text.equals(shown)) {
             shown = text;

@@ -5,6 +5,7 @@ import android.content.SharedPreferences;
 import android.os.Build;
 import android.os.Handler;
 import android.os.Looper;
+import android.util.Base64;
 import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.mingjing.phone.capture.SignalQueue;
@@ -59,6 +60,7 @@ public final class Phone {
 
     private static final String WITHDRAWING = "withdrawing";
     private static final String ENROLLED = "enrolled";
+    private static final String CHALLENGE = "challenge";
 
     private final Context context;
     private final AgentSource source;
@@ -70,6 +72,12 @@ public final class Phone {
             Executors.newSingleThreadExecutor(named("mingjing-withdraw"));
     private final List<Watcher> watchers = new CopyOnWriteArrayList<>();
     private final SignalQueue queue;
+
+    /** Guards the two below and {@link #mayRead}. */
+    private final Object gate = new Object();
+    private boolean withdrawing;
+    /** Counts beginnings and ends of withdrawals: an answer asked for before one says nothing after it. */
+    private int withdrawalSteps;
 
     private volatile Agent agent;
     private volatile boolean started;
@@ -83,6 +91,7 @@ public final class Phone {
         this.source = source;
         this.key = key;
         this.kept = context.getSharedPreferences("phone", Context.MODE_PRIVATE);
+        this.withdrawing = kept.getBoolean(WITHDRAWING, false);
         this.queue = new SignalQueue(new SignalQueue.Sink() {
             @Override
             public void take(Signals signals) {
@@ -175,19 +184,20 @@ public final class Phone {
     }
 
     private void startNow(Token token) {
+        started = false;
         try {
             if (agent == null) {
                 agent = source.load();
             }
-            if (token != null && !key.exists()) {
-                key.make(token.challenge());
+            File dir = new File(context.getNoBackupFilesDir(), "agent");
+            if (token != null) {
+                makeKeyFor(token, dir);
             }
             if (!key.exists()) {
                 // A key that was there once can't be made again: nothing it signed would hold.
                 trouble(kept.getBoolean(ENROLLED, false) ? "key_lost" : "not_enrolled", "");
                 return;
             }
-            File dir = new File(context.getNoBackupFilesDir(), "agent");
             StartRequest.Builder request = StartRequest.newBuilder()
                     .setDir(dir.getPath())
                     .setWrappingKey(ByteString.copyFrom(key.wrappingKey()))
@@ -212,7 +222,12 @@ public final class Phone {
             started = true;
             problem = "";
             problemText = "";
-            finishWithdrawal();
+            try {
+                finishWithdrawal();
+            } catch (AgentException later) {
+                // The gate stays shut; the next start tries again.
+                problemText = later.getMessage();
+            }
             refreshNow();
         } catch (DeviceKey.KeyException error) {
             trouble(error.isLost() ? "key_lost" : "failed", error.getMessage());
@@ -221,10 +236,40 @@ public final class Phone {
         }
     }
 
+    /**
+     * A key is attested for one code, so another code needs another key; the same code may be tried again
+     * with the same one. What a lost key had sealed can't be opened again and makes room.
+     */
+    private void makeKeyFor(Token token, File dir) throws DeviceKey.KeyException {
+        String challenge = Base64.encodeToString(token.challenge(), Base64.NO_WRAP);
+        boolean enrolled = kept.getBoolean(ENROLLED, false);
+        boolean same = challenge.equals(kept.getString(CHALLENGE, ""));
+        if (key.exists() && (enrolled || same)) {
+            return;
+        }
+        delete(dir);
+        key.make(token.challenge());
+        kept.edit().putString(CHALLENGE, challenge).putBoolean(ENROLLED, false).commit();
+    }
+
+    private static void delete(File file) {
+        File[] inside = file.listFiles();
+        if (inside != null) {
+            for (File each : inside) {
+                delete(each);
+            }
+        }
+        if (file.exists() && !file.delete()) {
+            throw new IllegalStateException("can't delete " + file.getName());
+        }
+    }
+
+    /** The agent, if it was started, stays reachable: a withdrawal must get through whatever is wrong. */
     private void trouble(String state, String text) {
-        started = false;
-        mayRead = false;
-        problem = state;
+        synchronized (gate) {
+            mayRead = false;
+            problem = state;
+        }
         problemText = text == null ? "" : text;
         changed();
     }
@@ -280,7 +325,7 @@ public final class Phone {
      * it asks for a signature.
      */
     public void withdraw(final Then<RecordReply> then) {
-        mayRead = false;
+        setWithdrawing(true);
         queue.clear();
         // Before the agent is asked: a process that dies now must not capture again.
         kept.edit().putBoolean(WITHDRAWING, true).commit();
@@ -313,9 +358,42 @@ public final class Phone {
                         .setCategory(category).setDecision(Decision.DECISION_WITHDRAWN));
             }
         }
-        RecordReply reply = recordNow(FromApp.newBuilder().setConsent(choice).build());
+        RecordReply reply;
+        try {
+            reply = recordNow(FromApp.newBuilder().setConsent(choice).build());
+        } catch (AgentException error) {
+            if (!started || isAnythingGranted()) {
+                throw error;
+            }
+            // In force all the same: only the signature is missing, and the agent asks for it again.
+            reply = RecordReply.getDefaultInstance();
+        }
         kept.edit().putBoolean(WITHDRAWING, false).commit();
+        setWithdrawing(false);
         return reply;
+    }
+
+    private void setWithdrawing(boolean now) {
+        synchronized (gate) {
+            withdrawing = now;
+            withdrawalSteps++;
+            mayRead = false;
+        }
+    }
+
+    private int withdrawalSteps() {
+        synchronized (gate) {
+            return withdrawalSteps;
+        }
+    }
+
+    private boolean isAnythingGranted() {
+        try {
+            byte[] request = StatusRequest.getDefaultInstance().toByteArray();
+            return StatusReply.parseFrom(agent.status(request)).getStatus().getGrantedCount() > 0;
+        } catch (InvalidProtocolBufferException impossible) {
+            return true;
+        }
     }
 
     /** There may be a network. */
@@ -343,8 +421,9 @@ public final class Phone {
                     if (!started) {
                         throw new AgentException(state());
                     }
+                    int steps = withdrawalSteps();
                     StatusReply reply = StatusReply.parseFrom(agent.status(request.toByteArray()));
-                    take(reply.getStatus());
+                    take(reply.getStatus(), steps);
                     done(then, reply);
                 } catch (InvalidProtocolBufferException | RuntimeException error) {
                     failed(then, error.getMessage());
@@ -368,16 +447,22 @@ public final class Phone {
             return;
         }
         try {
+            int steps = withdrawalSteps();
             byte[] request = StatusRequest.getDefaultInstance().toByteArray();
-            take(StatusReply.parseFrom(agent.status(request)).getStatus());
+            take(StatusReply.parseFrom(agent.status(request)).getStatus(), steps);
         } catch (InvalidProtocolBufferException | RuntimeException error) {
             trouble("failed", error.getMessage());
         }
     }
 
-    private void take(AgentStatus fresh) {
-        status = fresh;
-        mayRead = fresh.getGrantedCount() > 0 && !kept.getBoolean(WITHDRAWING, false);
+    private void take(AgentStatus fresh, int steps) {
+        synchronized (gate) {
+            if (steps != withdrawalSteps) {
+                return;
+            }
+            mayRead = problem.isEmpty() && fresh.getGrantedCount() > 0 && !withdrawing;
+            status = fresh;
+        }
         changed();
     }
 

@@ -128,9 +128,10 @@ public final class NoticeActivity extends Activity {
         for (CategorySwitch category : notice.getSwitchesList()) {
             addSwitch(category, index++);
         }
+        TextView label = page.text(getString(R.string.notice_password));
+        label.setLabelFor(R.id.password);
         password = new EditText(this);
         password.setId(R.id.password);
-        password.setHint(R.string.notice_password);
         password.setInputType(InputType.TYPE_CLASS_TEXT | InputType.TYPE_TEXT_VARIATION_PASSWORD);
         password.setImportantForAutofill(View.IMPORTANT_FOR_AUTOFILL_NO);
         password.setSaveEnabled(false);

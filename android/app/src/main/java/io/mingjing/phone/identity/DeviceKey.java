@@ -10,7 +10,10 @@ public interface DeviceKey {
     /** Whether there is one. */
     boolean exists();
 
-    /** Makes a new one, attested with {@code challenge} (wire.md section 7). Replaces any older one. */
+    /**
+     * Makes a new one, attested with {@code challenge} (wire.md section 7). Replaces any older one, and
+     * the wrapping key with it.
+     */
     void make(byte[] challenge) throws KeyException;
 
     /** SubjectPublicKeyInfo, DER. */

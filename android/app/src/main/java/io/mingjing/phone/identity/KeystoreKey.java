@@ -57,6 +57,8 @@ public final class KeystoreKey implements DeviceKey {
     @Override
     public void make(byte[] challenge) throws KeyException {
         try {
+            store().deleteEntry(WRAPPING);
+            Files.deleteIfExists(wrapped.toPath());
             if (strongBox) {
                 try {
                     generate(challenge, true);
@@ -66,7 +68,7 @@ public final class KeystoreKey implements DeviceKey {
                 }
             }
             generate(challenge, false);
-        } catch (GeneralSecurityException | RuntimeException error) {
+        } catch (GeneralSecurityException | IOException | RuntimeException error) {
             throw new KeyException("the Keystore made no key: " + error.getClass().getSimpleName(),
                     false, error);
         }

@@ -8,7 +8,6 @@ import android.content.Intent;
 import android.os.Build;
 import android.os.Bundle;
 import android.provider.Settings;
-import android.text.format.DateUtils;
 import android.text.format.Formatter;
 import android.view.View;
 import android.widget.ScrollView;
@@ -21,6 +20,9 @@ import io.mingjing.phone.capture.ScreenService;
 import io.mingjing.phone.consent.NoticeActivity;
 import io.mingjing.phone.consent.WithdrawActivity;
 import io.mingjing.phone.enrol.EnrolActivity;
+import java.text.DateFormat;
+import java.util.Date;
+import java.util.Locale;
 import java.util.Map;
 import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.RecordReply;
@@ -188,8 +190,9 @@ public final class LiveActivity extends Activity {
     }
 
     String when(long atMs) {
-        return DateUtils.formatDateTime(this, atMs, DateUtils.FORMAT_SHOW_DATE
-                | DateUtils.FORMAT_SHOW_TIME | DateUtils.FORMAT_ABBREV_MONTH);
+        Locale locale = getResources().getConfiguration().getLocales().get(0);
+        return DateFormat.getDateTimeInstance(DateFormat.MEDIUM, DateFormat.SHORT, locale)
+                .format(new Date(atMs));
     }
 
     private void permissions(Phone phone) {
