@@ -52,8 +52,10 @@ public final class ConsentTest {
 
     private static void readToEnd(NoticeActivity activity) {
         ScrollView scroll = activity.findViewById(R.id.scroll);
-        scroll.scrollTo(0, scroll.getChildAt(0).getHeight());
-        TestApp.until("end", () -> button(activity, R.id.accept).isEnabled());
+        TestApp.until("end", () -> {
+            scroll.scrollTo(0, scroll.getChildAt(0).getHeight());
+            return button(activity, R.id.accept).isEnabled();
+        });
     }
 
     private static String result(NoticeActivity activity) {

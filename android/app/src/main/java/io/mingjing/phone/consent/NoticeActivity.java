@@ -4,7 +4,6 @@ import android.app.Activity;
 import android.os.Bundle;
 import android.text.InputType;
 import android.view.View;
-import android.view.ViewTreeObserver;
 import android.widget.Button;
 import android.widget.EditText;
 import android.widget.ScrollView;
@@ -73,13 +72,12 @@ public final class NoticeActivity extends Activity {
         scroll.setFillViewport(true);
         scroll.addView(page.view());
         setContentView(scroll);
-        scroll.getViewTreeObserver().addOnScrollChangedListener(
-                new ViewTreeObserver.OnScrollChangedListener() {
-                    @Override
-                    public void onScrollChanged() {
-                        lookForEnd();
-                    }
-                });
+        scroll.setOnScrollChangeListener(new View.OnScrollChangeListener() {
+            @Override
+            public void onScrollChange(View view, int x, int y, int oldX, int oldY) {
+                lookForEnd();
+            }
+        });
         load();
     }
 
