@@ -18,7 +18,11 @@ pub(super) fn of(
         reply.receipt = agent.receipt();
     }
     if request.sent {
-        reply.sent = agent.sent()?.into_iter().map(|(_, events)| events).collect();
+        reply.sent = agent
+            .sent()?
+            .into_iter()
+            .map(|(_, events)| events)
+            .collect();
     }
     if request.letters {
         reply.letters = agent.letters().into_iter().map(letter).collect();
