@@ -2,6 +2,7 @@
 
 mod account;
 mod audit;
+mod backup;
 mod device;
 mod init;
 mod invite;
@@ -46,6 +47,12 @@ enum Command {
     Rules(rules::Arguments),
     /// The audit log
     Audit(audit::Arguments),
+    /// Write everything into one encrypted file while the collector runs
+    Backup(backup::BackupArguments),
+    /// Restore a backup into a new data folder and an empty database
+    Restore(backup::RestoreArguments),
+    /// Recompute every device's chain and the audit chains; exits 1 when one does not hold
+    Verify(Folder),
 }
 
 /// Where the data folder is, for every command that works on one.
@@ -103,6 +110,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Device(arguments) => block_on(device::run(&arguments)),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Audit(arguments) => block_on(audit::run(&arguments)),
+        Command::Backup(arguments) => block_on(backup::backup(&arguments)),
+        Command::Restore(arguments) => block_on(backup::restore(&arguments)),
+        Command::Verify(folder) => block_on(backup::verify(&folder)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -76,6 +76,23 @@ pub struct Listen {
     pub session: SocketAddr,
     /// The console.
     pub console: SocketAddr,
+    /// Metrics and health over plain HTTP; `None` when switched off.
+    #[serde(deserialize_with = "address_or_empty")]
+    pub metrics: Option<SocketAddr>,
+}
+
+fn address_or_empty<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "listen.metrics holds {text:?}; write \"127.0.0.1:9464\", or \"\" for none"
+        ))
+    })
 }
 
 /// Addresses as phones and browsers see them.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, SqlSafeStr, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction};
 
 use crate::error::{Error, Result};
 
@@ -59,6 +59,9 @@ pub async fn take_turn(connection: &mut AnyConnection, job: &str) -> Result<()> 
 
 const MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+
+/// Version of the schema this program works on.
+pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 impl Db {
     /// Connects and brings the schema up to date.
@@ -120,7 +123,8 @@ impl Db {
         let pool = |connections: u32| {
             AnyPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(Duration::from_secs(30))
+                // A server that is away must be told soon: phones wait for the answer.
+                .acquire_timeout(Duration::from_secs(4))
         };
         Ok(Self {
             engine: Engine::Postgres,
@@ -170,6 +174,36 @@ impl Db {
             Engine::Postgres => "begin",
         };
         Ok(self.writer.begin_with(statement).await?)
+    }
+
+    /// Begins a transaction that sees one moment of the database, whatever is written meanwhile.
+    pub async fn snapshot(&self) -> Result<Tx> {
+        let statement = match self.engine {
+            Engine::Sqlite => "begin",
+            Engine::Postgres => "begin isolation level repeatable read read only",
+        };
+        Ok(self.reader.begin_with(statement).await?)
+    }
+
+    /// The names of all tables.
+    pub async fn tables(&self) -> Result<Vec<String>> {
+        let sql = match self.engine {
+            Engine::Sqlite => "select name from sqlite_master where type = 'table' order by name",
+            Engine::Postgres => {
+                "select cast(table_name as text) as name from information_schema.tables
+                 where table_schema = current_schema() and table_type = 'BASE TABLE' order by 1"
+            }
+        };
+        let rows = sqlx::query(sql).fetch_all(&self.reader).await?;
+        rows.iter().map(|row| Ok(row.try_get("name")?)).collect()
+    }
+
+    /// Writes and commits one row of this collector's: whether the database takes writes at all.
+    pub async fn write_mark(&self, collector: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        take_turn(&mut tx, &format!("health {collector}")).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Builds `insert into … values (…),(…) <tail>` for `rows` rows of `columns` columns.

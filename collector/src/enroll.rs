@@ -75,9 +75,13 @@ impl pb::enrollment_server::Enrollment for Service {
         let answer = enroll(&self.0, request.into_inner()).await;
         match &answer {
             Ok(answer) => {
+                self.0.metrics.enrolments.inc();
                 tracing::info!(device = hex::encode(&answer.device_id), "phone enrolled");
             }
-            Err(error) => tracing::warn!(%error, ?address, "enrolment refused"),
+            Err(error) => {
+                self.0.metrics.enrolments_refused.inc();
+                tracing::warn!(%error, ?address, "enrolment refused");
+            }
         }
         Ok(Response::new(answer?))
     }

@@ -96,6 +96,31 @@ impl Error {
         move |source| Self::File { path, source }
     }
 
+    /// What an operator does about it, for the log; empty when the text says it already.
+    pub fn cure(&self) -> &'static str {
+        let Self::Database(error) = self else {
+            return "";
+        };
+        let text = error.to_string();
+        let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
+        // The engines' own words; the codes are not in both drivers' texts.
+        if has(&["disk is full", "No space left", "File too large"]) {
+            "free or add disk space; phones keep everything and send it again by themselves"
+        } else if has(&["readonly database", "read-only"]) {
+            "make the data folder writable for the collector's user; nothing is lost meanwhile"
+        } else if has(&["malformed", "not a database", "invalid page"]) {
+            "the database is damaged: stop, keep a copy, restore the last backup"
+        } else if has(&["disk I/O error"]) {
+            "look at the disk and the kernel log; phones keep everything and send it again"
+        } else if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+            || has(&["terminating connection", "shutting down", "starting up"])
+        {
+            "start the database or the way to it; the collector reconnects by itself"
+        } else {
+            "see the error; phones keep what was not acknowledged"
+        }
+    }
+
     /// The class the outside sees.
     pub fn code(&self) -> Code {
         match self {
@@ -136,6 +161,7 @@ impl From<Error> for tonic::Status {
         if matches!(error, Error::Database(_)) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
+                cure = error.cure(),
                 "the database failed"
             );
         }

@@ -66,6 +66,7 @@ impl Fixture {
             changes: Changes::default(),
             clock: clock.clone(),
             rules: RwLock::new(Arc::new(crate::rules::RuleSet::builtin().unwrap())),
+            metrics: crate::metrics::Metrics::default(),
             addresses: OnceLock::new(),
             db,
             sealer,

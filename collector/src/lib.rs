@@ -7,7 +7,9 @@ pub mod access;
 pub mod accounts;
 pub mod archive;
 pub mod audit;
+pub mod backup;
 pub mod ca;
+pub mod chain;
 pub mod changes;
 pub mod clock;
 pub mod config;
@@ -22,6 +24,7 @@ pub mod findings;
 mod fixture;
 pub mod hours;
 pub mod ingest;
+pub mod metrics;
 pub mod normalise;
 pub mod notice;
 pub mod people;
@@ -49,6 +52,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ingest::Committer;
+use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::seal::Sealer;
 use crate::session::Live;
@@ -73,6 +77,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// The rules in force; replaced whole.
     pub rules: RwLock<Arc<RuleSet>>,
+    /// What operators watch.
+    pub metrics: Metrics,
     /// Where the listeners are; known once they are bound.
     pub addresses: OnceLock<Addresses>,
 }
@@ -121,6 +127,8 @@ pub struct Listeners {
     pub session: TcpListener,
     /// The console.
     pub console: TcpListener,
+    /// Metrics and health, if wanted.
+    pub metrics: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -137,6 +145,10 @@ impl Listeners {
             enrollment: bind("enrollment", config.listen.enrollment).await?,
             session: bind("session", config.listen.session).await?,
             console: bind("console", config.listen.console).await?,
+            metrics: match config.listen.metrics {
+                Some(address) => Some(bind("metrics", address).await?),
+                None => None,
+            },
         })
     }
 }
@@ -213,6 +225,7 @@ impl Shared {
             ca,
             clock,
             rules: RwLock::new(Arc::new(rules)),
+            metrics: Metrics::default(),
             addresses: OnceLock::new(),
         });
         Ok(shared)
@@ -279,6 +292,7 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
             listener,
             config,
             shared.config.limits.handshakes,
+            shared.metrics.handshakes_refused.clone(),
             stop.clone(),
         ))
     };
@@ -289,6 +303,10 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
     // The committer outlives the sessions, so that what they handed in is answered.
     let commits_stop = CancellationToken::new();
     let (committer, commits) = Committer::start(shared.clone(), commits_stop.clone());
+    if let Some(listener) = listeners.metrics {
+        let (shared, committer) = (shared.clone(), committer.clone());
+        tokio::spawn(metrics::serve(shared, committer, listener, stop.clone()));
+    }
     let live = Arc::new(Live::default());
     let service = session::Service::new(shared.clone(), committer, live.clone(), stop.clone());
 

@@ -222,7 +222,7 @@ impl Sealer {
         SystemRandom::new()
             .fill(&mut *master)
             .expect("the system gives random bytes");
-        Zeroizing::new(format!("{}\n", hex::encode(&*master)))
+        Zeroizing::new(format!("{}\n", hex::encode(*master)))
     }
 
     /// Seals a secret of the collector itself (private keys) for a file.

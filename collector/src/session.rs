@@ -99,8 +99,11 @@ impl pb::phone_server::Phone for Service {
             down,
         );
         let stop = self.stop.clone();
+        let sessions = self.shared.metrics.sessions.clone();
         tokio::spawn(async move {
+            sessions.inc();
             session.run(request.into_inner(), stop).await;
+            sessions.dec();
             drop(place);
         });
         Ok(Response::new(ReceiverStream::new(receiver)))

@@ -10,6 +10,7 @@ use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -249,6 +250,7 @@ pub fn accept(
     listener: TcpListener,
     config: Arc<ServerConfig>,
     handshakes: usize,
+    refused: Counter,
     stop: CancellationToken,
 ) -> mpsc::Receiver<io::Result<Stream>> {
     let (sender, receiver) = mpsc::channel(handshakes);
@@ -275,6 +277,7 @@ pub fn accept(
             };
             let acceptor = acceptor.clone();
             let sender = sender.clone();
+            let refused = refused.clone();
             tokio::spawn(async move {
                 drop(tcp.set_nodelay(true));
                 let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
@@ -282,10 +285,12 @@ pub fn accept(
                 let inner = match handshake {
                     Ok(Ok(inner)) => inner,
                     Ok(Err(error)) => {
+                        refused.inc();
                         tracing::info!(%address, %error, "TLS handshake refused");
                         return;
                     }
                     Err(_) => {
+                        refused.inc();
                         tracing::info!(%address, "TLS handshake took too long");
                         return;
                     }

@@ -22,6 +22,7 @@ version = 1
 enrollment = "127.0.0.1:0"
 session = "127.0.0.1:0"
 console = "127.0.0.1:0"
+metrics = "127.0.0.1:0"
 [phones]
 confirm = false
 [hours]
@@ -40,6 +41,7 @@ pub struct Collector {
     dir: PathBuf,
     clock: Arc<SimClock>,
     addresses: Addresses,
+    metrics: Option<std::net::SocketAddr>,
     stop: CancellationToken,
     task: Option<JoinHandle<mingjing_collector::error::Result<()>>>,
 }
@@ -91,6 +93,10 @@ impl Collector {
             session: at(&listeners.session)?,
             console: at(&listeners.console)?,
         };
+        let metrics = match &listeners.metrics {
+            Some(listener) => Some(listener.local_addr()?),
+            None => None,
+        };
         let shared = Shared::open(config, clock.clone()).await?;
         shared
             .addresses
@@ -108,6 +114,7 @@ impl Collector {
             dir: dir.to_owned(),
             clock,
             addresses,
+            metrics,
             stop,
             task: Some(task),
         })
@@ -131,6 +138,20 @@ impl Collector {
     /// Where the listeners are.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Asks the metrics listener; its status and text.
+    pub async fn watch(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let address = self.metrics.context("metrics are off")?;
+        // The client wants a provider even where no TLS is spoken; the first one set stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let answer = reqwest::Client::builder()
+            .no_proxy()
+            .build()?
+            .get(format!("http://{address}{path}"))
+            .send()
+            .await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
     }
 
     /// The data folder.

@@ -235,10 +235,11 @@ impl RawPhone {
     pub async fn open_with(&self, hello: pb::Hello) -> anyhow::Result<(RawSession, pb::Welcome)> {
         let mut session = self.connect().await?;
         session.send(from_device::Body::Hello(hello)).await?;
-        match session.next().await? {
-            to_device::Body::Welcome(welcome) => Ok((session, welcome)),
-            other => bail!("expected a welcome, got {other:?}"),
-        }
+        let first = session.next().await?;
+        let to_device::Body::Welcome(welcome) = first else {
+            bail!("expected a welcome, got {first:?}");
+        };
+        Ok((session, welcome))
     }
 
     /// Appends a frame to the chain.
@@ -353,10 +354,11 @@ impl RawPhone {
         let (mut policy, mut notice) = (None, None);
         while policy.is_none() || notice.is_none() {
             if let to_device::Body::Signed(signed) = session.next().await? {
-                match signed.kind() {
-                    pb::SignedKind::Policy => policy = Some(signed),
-                    pb::SignedKind::Notice => notice = Some(signed),
-                    other => bail!("unexpected {other:?}"),
+                let kind = signed.kind();
+                if kind == pb::SignedKind::Policy {
+                    policy = Some(signed);
+                } else if kind == pb::SignedKind::Notice {
+                    notice = Some(signed);
                 }
             }
         }

@@ -2,8 +2,11 @@
 
 mod e2e {
     mod agent;
+    mod backup;
     mod collectors;
+    mod faults;
     mod kill;
+    mod metrics;
     mod stores;
     mod wire;
 }

@@ -24,6 +24,8 @@ pub(crate) enum Place {
     AppTitle,
     /// A service account's title.
     ServiceTitle,
+    /// A title that says it is a group's.
+    GroupTitle,
     /// A centred line of a chat page.
     System,
     /// A time separator of a chat page.
@@ -70,6 +72,7 @@ impl Place {
             Self::Label
             | Self::AppTitle
             | Self::ServiceTitle
+            | Self::GroupTitle
             | Self::Time
             | Self::Bubble
             | Self::Media
@@ -269,7 +272,7 @@ fn expression(text: &str) -> Result<Regex, String> {
     if text.len() > EXPRESSION_BYTES {
         return Err("the expression is longer than 2000 bytes".into());
     }
-    RegexBuilder::new(text)
+    RegexBuilder::new(&plain_classes(text))
         .size_limit(256 * 1024)
         .dfa_size_limit(64 * 1024)
         .nest_limit(20)
@@ -279,6 +282,48 @@ fn expression(text: &str) -> Result<Regex, String> {
             let text = error.to_string();
             text.lines().last().unwrap_or_default().trim().to_owned()
         })
+}
+
+/// `\d` and `\s` as what the apps write. Unicode's own classes make an expression tens of kilobytes large.
+fn plain_classes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut in_class = false;
+    let mut chars = text.chars();
+    while let Some(it) = chars.next() {
+        match it {
+            '\\' => {
+                let class = match chars.next() {
+                    Some('d') => "0-9",
+                    Some('s') => " \\t\\n\\x{a0}\\x{3000}",
+                    Some(other) => {
+                        plain.push('\\');
+                        plain.push(other);
+                        continue;
+                    }
+                    None => {
+                        plain.push('\\');
+                        continue;
+                    }
+                };
+                if in_class {
+                    plain.push_str(class);
+                } else {
+                    plain.push('[');
+                    plain.push_str(class);
+                    plain.push(']');
+                }
+            }
+            other => {
+                in_class = match other {
+                    '[' => true,
+                    ']' => false,
+                    _ => in_class,
+                };
+                plain.push(other);
+            }
+        }
+    }
+    plain
 }
 
 fn line_of(yaml: &str, id: &str) -> usize {

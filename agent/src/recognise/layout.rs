@@ -5,6 +5,8 @@
 //! - a line beside an avatar is never a centred line; what somebody is still typing is nothing;
 //! - one pass over at most [`limits::SCREEN_NODES`] nodes.
 
+mod flat;
+
 use mingjing_proto::{limits, pb};
 
 use super::text;
@@ -92,17 +94,11 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
         .nodes
         .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
         .unwrap_or_default();
-    let extent = |told: i32, edge: fn(&pb::Node) -> i32| {
-        if told > 0 {
-            return told.min(LARGEST);
-        }
-        let placed = nodes.iter().filter(|it| bounded(it));
-        placed.map(edge).max().unwrap_or(0)
-    };
+    let (width, height) = size(screen, nodes);
     let mut frame = Frame {
         nodes,
-        width: extent(screen.width, |it| it.right),
-        height: extent(screen.height, |it| it.bottom),
+        width,
+        height,
         avatars: Vec::new(),
         input: nodes.iter().position(is_input),
     };
@@ -154,6 +150,32 @@ fn is_list(node: &pb::Node) -> bool {
     node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
 }
 
+/// The page's size; when it was not told, the usual screen its nodes fit on.
+fn size(screen: &pb::Screen, nodes: &[pb::Node]) -> (i32, i32) {
+    let placed = || nodes.iter().filter(|it| bounded(it));
+    let fitting = |most: i32| {
+        USUAL_WIDTHS
+            .into_iter()
+            .find(|it| most <= *it)
+            .unwrap_or(most)
+    };
+    let width = match screen.width {
+        told if told > 0 => told.min(LARGEST),
+        _ => fitting(placed().map(|it| it.right).max().unwrap_or(0)),
+    };
+    let height = match screen.height {
+        told if told > 0 => told.min(LARGEST),
+        _ => placed()
+            .map(|it| it.bottom)
+            .max()
+            .unwrap_or(0)
+            .max(width * 16 / 9),
+    };
+    (width, height)
+}
+
+/// Widths of phone screens in pixels.
+const USUAL_WIDTHS: [i32; 5] = [480, 720, 1080, 1440, 2160];
 /// No screen is larger; what claims to be has no bounds.
 const LARGEST: i32 = 100_000;
 
@@ -443,124 +465,6 @@ impl<'a> Frame<'a> {
             evidence,
         });
         above
-    }
-
-    /// Rows without nesting: parts belong to the avatar they stand beside.
-    fn flat(&self, groups: &[Vec<usize>], packs: &PackSet, package: &str) -> Vec<Part<'a>> {
-        let mut parts: Vec<Part<'a>> = Vec::new();
-        let mut owners: Vec<Option<usize>> = Vec::new();
-        for index in groups.iter().flatten() {
-            let Some(node) = self.nodes.get(*index) else {
-                continue;
-            };
-            let floats =
-                !self.avatars.is_empty() && packs.any(package, Place::Chip, node.text.trim());
-            if self.is_avatar(*index) || floats {
-                continue;
-            }
-            let owner = self.owner(packs, package, *index, node, &parts, &owners);
-            let same = owner.is_some() && owners.last() == Some(&owner);
-            if !same {
-                let role = match owner.and_then(|at| self.avatars.get(at)) {
-                    Some(avatar) => Role::Bubble {
-                        side: self.side_of_avatar(avatar),
-                        avatar: avatar.name,
-                    },
-                    None => self.role_without_avatar(&[node]),
-                };
-                let evidence = self.evidence(&role, &[node]);
-                parts.push(Part {
-                    role,
-                    texts: Vec::new(),
-                    descs: Vec::new(),
-                    evidence,
-                });
-                owners.push(owner);
-            }
-            if let Some(part) = parts.last_mut() {
-                if has_words(node) {
-                    part.texts.push(node);
-                } else {
-                    part.descs.push(node.desc.trim());
-                }
-            }
-        }
-        self.joined(parts, packs, package)
-    }
-
-    /// The avatar a node without nesting stands beside.
-    fn owner(
-        &self,
-        packs: &PackSet,
-        package: &str,
-        index: usize,
-        node: &pb::Node,
-        parts: &[Part<'a>],
-        owners: &[Option<usize>],
-    ) -> Option<usize> {
-        let placed = |it: &Avatar<'a>| self.nodes.get(it.index).is_some_and(bounded);
-        if bounded(node) && self.avatars.iter().any(placed) {
-            let tolerance = self.height / 50;
-            let (at, avatar) = self
-                .avatars
-                .iter()
-                .enumerate()
-                .filter_map(|(at, it)| Some((at, self.nodes.get(it.index)?)))
-                .filter(|(_, it)| bounded(it) && it.top <= node.top + tolerance)
-                .max_by_key(|(_, it)| it.top)?;
-            let beside = node.top < avatar.bottom;
-            return (beside || !self.is_centred(node)).then_some(at);
-        }
-        // By order only: the words right after an avatar are its bubble's.
-        let at = self.avatars.iter().rposition(|it| it.index < index)?;
-        let words = text::clean(&node.text);
-        if packs.any(package, Place::Time, &words) {
-            return None;
-        }
-        let begun = owners.contains(&Some(at));
-        let told = begun && packs.any(package, Place::System, &words);
-        let interrupted = begun && owners.last() != Some(&Some(at)) && !parts.is_empty();
-        (!told && !interrupted).then_some(at)
-    }
-
-    /// Without any avatar: neighbours of one side that touch are one bubble when its parts need each other.
-    fn joined(&self, parts: Vec<Part<'a>>, packs: &PackSet, package: &str) -> Vec<Part<'a>> {
-        if !self.avatars.is_empty() {
-            return parts;
-        }
-        let mut joined: Vec<Part<'a>> = Vec::new();
-        for part in parts {
-            let label = |part: &Part<'a>| {
-                part.texts.iter().any(|it| {
-                    let words = it.text.trim();
-                    packs.any(package, Place::Bubble, words)
-                        || packs.any(package, Place::Noise, words)
-                })
-            };
-            let touches = joined.last().is_some_and(|last| {
-                last.role == part.role
-                    && part.role != Role::Centred
-                    && (label(last) || label(&part))
-                    && self.touching(last, &part)
-            });
-            match joined.last_mut() {
-                Some(last) if touches => {
-                    last.texts.extend(part.texts);
-                    last.descs.extend(part.descs);
-                }
-                _ => joined.push(part),
-            }
-        }
-        joined
-    }
-
-    fn touching(&self, above: &Part<'a>, below: &Part<'a>) -> bool {
-        match (above.texts.last(), below.texts.first()) {
-            (Some(above), Some(below)) if bounded(above) && bounded(below) => {
-                (below.top - above.bottom) * 60 <= self.height
-            }
-            _ => true,
-        }
     }
 
     fn side_of_avatar(&self, avatar: &Avatar<'a>) -> Side {

@@ -5,14 +5,18 @@
 //!   the same characters typed by somebody stay text;
 //! - at most [`CONVERSATIONS`] conversations and [`LINES`] hashes of each are remembered, and no text.
 
+mod form;
+mod say;
+
 use std::collections::VecDeque;
 
-use mingjing_proto::pb::{self, Confidence, Direction, Kind, Source};
+use mingjing_proto::pb::{self, Confidence, Kind, Source};
 
 use super::draft::Draft;
-use super::seen::Channel;
 use super::{Context, money, text};
-use crate::pack::{Pattern, Place};
+use crate::pack::Place;
+use form::{body_of_service, fullest, said_by, split_sender, unread_prefix};
+use say::{Conversation, Line, gap, say};
 
 /// Conversations remembered.
 const CONVERSATIONS: usize = 512;
@@ -22,8 +26,6 @@ const LINES: usize = 32;
 pub(super) const REPOST_MS: i64 = 10 * 60 * 1000;
 /// Apps remove a post and put it up again at once; later the same words are said again.
 const AGAIN_MS: i64 = 10 * 1000;
-/// A sender's name before a separator is no longer than this many characters.
-const SENDER_CHARS: usize = 64;
 
 /// What is remembered of notifications.
 #[derive(Debug, Default)]
@@ -43,20 +45,6 @@ struct Known {
     unread: Option<u32>,
     group: Option<bool>,
     lines: VecDeque<u64>,
-}
-
-/// One message of a notification, with what its form tells.
-struct Line<'a> {
-    sender: &'a str,
-    body: &'a str,
-    own: bool,
-    confidence: Confidence,
-}
-
-/// The conversation a notification belongs to.
-struct Conversation<'a> {
-    title: &'a str,
-    group: bool,
 }
 
 impl Notices {
@@ -408,7 +396,16 @@ impl Notices {
         let sure = counted
             || conversation.group
             || it.ticker.trim() == it.text.trim() && !it.ticker.is_empty();
-        let split = split_sender(rest, sure);
+        // A title that says it is a group's makes the full-width colon a separator as well.
+        let titled = context.packs.any(
+            &context.signal.package,
+            Place::GroupTitle,
+            conversation.title,
+        );
+        let split = split_sender(rest, sure).or_else(|| {
+            let (sender, body) = split_sender(rest, titled)?;
+            (sender.chars().count() <= 16).then_some((sender, body))
+        });
         let Some((sender, body)) = split else {
             return direct(Confidence::Certain);
         };
@@ -476,26 +473,6 @@ impl Known {
     }
 }
 
-/// Messages that were told by their number only.
-fn gap(context: &Context<'_>, missed: u32) -> Draft {
-    let mut gap = context.draft(Kind::Coverage, Direction::None, Source::Notification);
-    gap.activity.content = "gap".to_owned();
-    gap.activity.count = missed;
-    gap.confidence(Confidence::Certain);
-    gap
-}
-
-/// The longest form of the text.
-fn fullest(it: &pb::Notification) -> String {
-    let short = it.text.trim_end_matches(['…', '.']);
-    let words = if it.big_text.len() > it.text.len() && it.big_text.contains(short) {
-        &it.big_text
-    } else {
-        &it.text
-    };
-    text::head(words.trim(), mingjing_proto::limits::TEXT_BYTES * 2).to_owned()
-}
-
 /// Old phones hand over the ticker only.
 fn from_ticker(
     notices: &mut Notices,
@@ -520,87 +497,6 @@ fn from_ticker(
     }
 }
 
-/// `[2]`, `[2条]`, `[2則]`, `[999t]` at the start of a text.
-fn unread_prefix(words: &str) -> Option<(u32, &str)> {
-    let inner = words.strip_prefix(['[', '［'])?;
-    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
-    if !(1..=4).contains(&digits) {
-        return None;
-    }
-    let (number, after) = inner.split_at(digits);
-    let close = after.find([']', '］'])?;
-    let (unit, after) = after.split_at(close);
-    let units = [
-        "",
-        "t",
-        "T",
-        "+",
-        "条",
-        "條",
-        "則",
-        "则",
-        "条消息",
-        "則訊息",
-        "条新消息",
-        "messages",
-        " messages",
-        "message",
-    ];
-    if !units.contains(&unit) {
-        return None;
-    }
-    let after = after.trim_start_matches([']', '］']).trim_start();
-    Some((number.parse().ok()?, after))
-}
-
-/// What a named person said: `Oasis: Hello`, `朝夕。 : [图片]`.
-fn said_by<'t>(words: &'t str, name: &str) -> Option<&'t str> {
-    if name.trim().is_empty() {
-        return None;
-    }
-    let words = words.trim_start();
-    let after = words
-        .strip_prefix(name)
-        .or_else(|| words.strip_prefix(name.trim()))?
-        .trim_start();
-    let body = after.strip_prefix([':', '：'])?;
-    Some(body.trim_start())
-}
-
-/// A sender before a separator. `sure`: the form has a sender, so a full-width colon counts as well.
-fn split_sender(words: &str, sure: bool) -> Option<(&str, &str)> {
-    let narrow = words.find(": ");
-    let wide = words.find('：').filter(|at| {
-        let tagged = words
-            .get(at + '：'.len_utf8()..)
-            .is_some_and(|it| it.trim_start().starts_with('['));
-        sure || tagged
-    });
-    let at = match (narrow, wide) {
-        (Some(narrow), Some(wide)) => narrow.min(wide),
-        (Some(at), None) | (None, Some(at)) => at,
-        (None, None) => {
-            // `张三:[图片]` and, where a sender is certain, `张三:你好`.
-            let at = words.find(':')?;
-            let after = words.get(at + 1..)?;
-            if after.starts_with('[') || (sure && !after.starts_with("//")) {
-                at
-            } else {
-                return None;
-            }
-        }
-    };
-    let (sender, rest) = words.split_at(at);
-    let sender = sender.trim();
-    let body = rest.trim_start_matches([':', '：']).trim_start();
-    let named = !sender.is_empty()
-        && sender.chars().count() <= SENDER_CHARS
-        && !sender.contains('\n')
-        && !sender.ends_with("http")
-        && !sender.ends_with("https");
-    (named && !body.is_empty()).then_some((sender, body))
-}
-
 /// `[有人@我]` before the sender.
 fn without_mention<'t>(context: &Context<'_>, words: &'t str) -> &'t str {
     let Some((tag, rest)) = words.strip_prefix('[').and_then(|it| it.split_once(']')) else {
@@ -612,124 +508,4 @@ fn without_mention<'t>(context: &Context<'_>, words: &'t str) -> &'t str {
         .patterns(package, Place::Label)
         .any(|it| it.id == "mention_prefix" && it.is_match(tag));
     if mention { rest.trim_start() } else { words }
-}
-
-fn body_of_service<'t>(words: &'t str, title: &str) -> &'t str {
-    let rest = unread_prefix(words).map_or(words, |(_, rest)| rest);
-    said_by(rest, title).unwrap_or(rest)
-}
-
-/// One message as an activity; none for drafts.
-fn say(context: &mut Context<'_>, conversation: &Conversation<'_>, line: &Line<'_>) -> Vec<Draft> {
-    let packs = context.packs;
-    let package = context.signal.package.as_str();
-    let body = line.body.trim();
-    let direct_peer = if conversation.group {
-        ""
-    } else {
-        conversation.title
-    };
-    let direction = if line.own {
-        Direction::Out
-    } else {
-        Direction::In
-    };
-    let sender = if line.own { "" } else { line.sender };
-    if context.is_private(sender) && !conversation.group {
-        return Vec::new();
-    }
-    let mut draft = match packs.first(package, Place::Body, &text::clean(body)) {
-        Some((pattern, _)) if pattern.kind.is_none() => return Vec::new(),
-        Some((pattern, found)) => {
-            let mut draft = known_body(context, pattern, line.own);
-            draft.text(found.get("text"));
-            draft.activity.amount_fen = money::fen(found.get("amount"));
-            draft.activity.target = text::name(found.get("target"));
-            if conversation.group && draft.activity.kind() != Kind::Message {
-                draft.activity.peer = text::name(sender);
-            }
-            draft
-        }
-        None => message(context, body, direction, line.confidence),
-    };
-    if let Some(added) = contact_added(context, conversation, body) {
-        draft = added;
-    }
-    draft.conversation(conversation.title, conversation.group, false);
-    if draft.activity.peer.is_empty() {
-        draft.activity.peer = text::name(direct_peer);
-    }
-    draft.activity.sender = text::name(sender);
-    let key = draft.fact_key(conversation.title);
-    let at_ms = context.signal.at_ms;
-    if context
-        .seen
-        .take(key, Channel::Notification, at_ms, REPOST_MS)
-    {
-        return Vec::new();
-    }
-    context.seen.note(key, Channel::Notification, at_ms);
-    vec![draft]
-}
-
-fn known_body(context: &Context<'_>, pattern: &Pattern, own: bool) -> Draft {
-    let kind = match (own, pattern.kind) {
-        (true, Some(Kind::TransferReceived)) => Kind::TransferSent,
-        (true, Some(Kind::RedPacketReceived)) => Kind::RedPacketSent,
-        (true, Some(Kind::CardReceived)) => Kind::CardSent,
-        (_, kind) => kind.unwrap_or(Kind::Message),
-    };
-    let direction = if own {
-        Direction::Out
-    } else {
-        pattern.direction
-    };
-    let mut draft = context.draft(kind, direction, Source::Notification);
-    draft.confidence(pattern.confidence.unwrap_or(Confidence::Likely));
-    draft
-}
-
-/// `X刚刚把你添加到通讯录…` about the very contact the notification is from.
-fn contact_added(
-    context: &Context<'_>,
-    conversation: &Conversation<'_>,
-    body: &str,
-) -> Option<Draft> {
-    if conversation.group {
-        return None;
-    }
-    let package = context.signal.package.as_str();
-    let (pattern, found) = context.packs.first(package, Place::System, body)?;
-    let about = found.get("peer");
-    if pattern.kind != Some(Kind::ContactAdded) || about != conversation.title {
-        return None;
-    }
-    let mut draft = context.draft(Kind::ContactAdded, pattern.direction, Source::Notification);
-    draft.confidence(Confidence::Weak);
-    Some(draft)
-}
-
-/// A message with its content by its tag.
-fn message(context: &Context<'_>, body: &str, direction: Direction, sure: Confidence) -> Draft {
-    let mut draft = context.draft(Kind::Message, direction, Source::Notification);
-    let tag = body.strip_prefix('[').and_then(|it| it.split_once(']'));
-    let content = tag.and_then(|(word, rest)| {
-        let content = context.packs.tag(&context.signal.package, word.trim())?;
-        // Pictures, voice and stickers have no words: with words behind, somebody typed the tag.
-        let wordless = matches!(content, "image" | "video" | "sticker" | "voice");
-        (!wordless || rest.trim().is_empty()).then_some((content.to_owned(), rest.trim()))
-    });
-    match content {
-        Some((content, rest)) => {
-            draft.activity.content = content;
-            draft.text(rest);
-            draft.confidence(Confidence::Likely);
-        }
-        None => {
-            draft.activity.content = "text".to_owned();
-            draft.text(body);
-            draft.confidence(sure);
-        }
-    }
-    draft
 }

@@ -142,15 +142,15 @@ impl Pages {
                 return None;
             }
         }
+        if self.stated_before(&draft, at_ms) {
+            return None;
+        }
         let money = draft.money_key();
         if draft.activity.amount_fen.is_some()
             && context
                 .seen
                 .take(money, Channel::Page, at_ms, chat::SAME_MONEY_MS)
         {
-            return None;
-        }
-        if self.stated_before(&draft, at_ms) {
             return None;
         }
         let told = draft.fact_key(&draft.activity.peer);

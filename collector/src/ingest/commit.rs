@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use mingjing_proto::vocabulary::Named;
+use prometheus_client::metrics::gauge::Gauge;
 use sqlx::Row;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,8 @@ use crate::changes::{Change, Changes, Kind};
 use crate::db::{Db, Tx};
 use crate::devices;
 use crate::error::{Error, Result};
-use crate::findings::{self, NewFinding};
+use crate::findings::{self, Level, NewFinding};
+use crate::metrics::Metrics;
 use crate::rules::counts::{BUCKETS, fullest_window};
 use crate::{Shared, consent, notice, policy};
 
@@ -45,8 +46,7 @@ type Job = (Prepared, oneshot::Sender<Result<Outcome>>);
 #[derive(Debug)]
 pub struct Committer {
     sender: mpsc::Sender<Job>,
-    events: AtomicU64,
-    commits: AtomicU64,
+    queue: Gauge,
 }
 
 impl Committer {
@@ -56,12 +56,9 @@ impl Committer {
         stop: CancellationToken,
     ) -> (Arc<Self>, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let committer = Arc::new(Self {
-            sender,
-            events: AtomicU64::new(0),
-            commits: AtomicU64::new(0),
-        });
-        let task = tokio::spawn(run(shared, committer.clone(), receiver, stop));
+        let queue = shared.metrics.queue.clone();
+        let committer = Arc::new(Self { sender, queue });
+        let task = tokio::spawn(run(shared, receiver, stop));
         (committer, task)
     }
 
@@ -72,26 +69,17 @@ impl Committer {
             .send((prepared, reply))
             .await
             .map_err(|_| Error::Unavailable("the collector is stopping"))?;
+        self.queue.inc();
         Ok(outcome)
     }
 
-    /// Events stored since the start.
-    pub fn events(&self) -> u64 {
-        self.events.load(Ordering::Relaxed)
-    }
-
-    /// Transactions committed since the start.
-    pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+    /// Whether batches can still be handed in.
+    pub fn is_alive(&self) -> bool {
+        !self.sender.is_closed()
     }
 }
 
-async fn run(
-    shared: Arc<Shared>,
-    committer: Arc<Committer>,
-    mut receiver: mpsc::Receiver<Job>,
-    stop: CancellationToken,
-) {
+async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: CancellationToken) {
     loop {
         let first = tokio::select! {
             job = receiver.recv() => job,
@@ -111,8 +99,10 @@ async fn run(
         // Heads are taken in device order everywhere, so that two collectors never wait for each other
         // in a circle; within a device the order of arrival stays.
         group.sort_by_key(|(prepared, _)| prepared.device);
+        let batches = i64::try_from(group.len()).expect("a small number");
+        shared.metrics.queue.dec_by(batches);
         let refs: Vec<&Prepared> = group.iter().map(|(prepared, _)| prepared).collect();
-        match commit(&shared, &committer, &refs).await {
+        match commit(&shared, &refs).await {
             Ok(outcomes) => {
                 for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
                     // The session may be gone; what is stored is stored.
@@ -120,12 +110,31 @@ async fn run(
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, batches = group.len(), "a group commit failed, trying each batch alone");
+                let cure = error.cure();
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    cure,
+                    batches,
+                    "a group commit failed, trying each batch alone"
+                );
+                // Nobody answers: waiting as long again for each batch would only hold the phones up.
+                let mut away = is_away(&error);
                 for (prepared, reply) in group {
-                    let alone = commit(&shared, &committer, &[&prepared]).await;
-                    let answer = alone.map(|outcomes| outcomes[0]);
+                    let answer = if away {
+                        Err(Error::Unavailable("the database does not answer"))
+                    } else {
+                        let alone = commit(&shared, &[&prepared]).await;
+                        alone.map(|outcomes| outcomes[0])
+                    };
+                    away = away || answer.as_ref().is_err_and(is_away);
                     if let Err(error) = &answer {
-                        tracing::error!(device = %prepared.device, %error, "a batch could not be stored");
+                        shared.metrics.commit_failures.inc();
+                        tracing::error!(
+                            device = %prepared.device,
+                            error = error as &dyn std::error::Error,
+                            cure = error.cure(),
+                            "a batch could not be stored and was not acknowledged"
+                        );
                     }
                     drop(reply.send(answer));
                 }
@@ -134,12 +143,13 @@ async fn run(
     }
 }
 
-async fn commit(
-    shared: &Shared,
-    committer: &Committer,
-    group: &[&Prepared],
-) -> Result<Vec<Outcome>> {
+fn is_away(error: &Error) -> bool {
+    matches!(error, Error::Database(sqlx::Error::PoolTimedOut))
+}
+
+async fn commit(shared: &Shared, group: &[&Prepared]) -> Result<Vec<Outcome>> {
     let now_ms = shared.clock.now_ms();
+    let began = tokio::time::Instant::now();
     let mut tx = shared.db.begin().await?;
     let mut outcomes = Vec::with_capacity(group.len());
     let mut stored = Vec::with_capacity(group.len());
@@ -154,15 +164,34 @@ async fn commit(
     if stored.is_empty() {
         return Ok(outcomes);
     }
-    let changes = write(shared, &mut tx, &stored, now_ms).await?;
+    let (changes, levels) = write(shared, &mut tx, &stored, now_ms).await?;
     tx.commit().await?;
     for change in changes {
         shared.changes.announce(change);
     }
-    let events = stored.iter().map(|prepared| prepared.events).sum();
-    committer.events.fetch_add(events, Ordering::Relaxed);
-    committer.commits.fetch_add(1, Ordering::Relaxed);
+    let took = began.elapsed().as_secs_f64();
+    shared.metrics.commit_seconds.observe(took);
+    count(&shared.metrics, &stored, &levels);
     Ok(outcomes)
+}
+
+fn count(metrics: &Metrics, stored: &[&Prepared], levels: &[Level]) {
+    metrics.commits.inc();
+    for prepared in stored {
+        metrics.events.inc_by(prepared.events);
+        for refusal in &prepared.refusals {
+            let label = [("reason", refusal.reason.name())];
+            metrics.refused.get_or_create(&label).inc();
+        }
+        for gap in &prepared.gaps {
+            let label = [("reason", gap.reason.name())];
+            metrics.gaps.get_or_create(&label).inc();
+        }
+    }
+    for level in levels {
+        let label = [("level", level.name())];
+        metrics.findings.get_or_create(&label).inc();
+    }
 }
 
 async fn write(
@@ -170,7 +199,7 @@ async fn write(
     tx: &mut Tx,
     stored: &[&Prepared],
     now_ms: i64,
-) -> Result<Vec<Change>> {
+) -> Result<(Vec<Change>, Vec<Level>)> {
     let db = &shared.db;
     let records: Vec<_> = stored
         .iter()
@@ -199,47 +228,52 @@ async fn write(
         .flat_map(|prepared| &prepared.counted)
         .collect();
     // One order on every collector, as for heads and tallies.
-    counted.sort_by_key(|it| (&it.rule, &it.scope, it.bucket));
+    counted.sort_by_key(|it| (&it.addition.rule, &it.addition.scope, it.addition.bucket));
     for counted in counted {
-        if window_sum(tx, counted).await? > counted.over {
+        if window_sum(tx, &counted.addition).await? > counted.over {
             raised.push(counted.finding.clone());
         }
     }
-    let mut changes = Vec::new();
+    let (mut changes, mut levels) = (Vec::new(), Vec::new());
     for rows in raised.chunks(ROWS) {
         for id in findings::insert(tx, db, rows).await? {
+            levels.extend(
+                rows.iter()
+                    .find(|row| row.id == id)
+                    .map(|row| Level::from_number(row.level)),
+            );
             changes.push(Changes::record(tx, now_ms, Kind::Finding, &hex::encode(id)).await?);
         }
     }
-    Ok(changes)
+    Ok((changes, levels))
 }
 
-async fn window_sum(tx: &mut Tx, counted: &super::judge::Counted) -> Result<i64> {
+async fn window_sum(tx: &mut Tx, added: &super::judge::Addition) -> Result<i64> {
     sqlx::query(
         "insert into rule_counts (rule, scope, bucket, n) values ($1, $2, $3, $4)
          on conflict (rule, scope, bucket) do update set n = rule_counts.n + excluded.n",
     )
-    .bind(&counted.rule)
-    .bind(&counted.scope)
-    .bind(counted.bucket)
-    .bind(counted.by)
+    .bind(&added.rule)
+    .bind(&added.scope)
+    .bind(added.bucket)
+    .bind(added.by)
     .execute(&mut **tx)
     .await?;
     let rows = sqlx::query(
         "select bucket, n from rule_counts
          where rule = $1 and scope = $2 and bucket > $3 and bucket < $4",
     )
-    .bind(&counted.rule)
-    .bind(&counted.scope)
-    .bind(counted.bucket - BUCKETS)
-    .bind(counted.bucket + BUCKETS)
+    .bind(&added.rule)
+    .bind(&added.scope)
+    .bind(added.bucket - BUCKETS)
+    .bind(added.bucket + BUCKETS)
     .fetch_all(&mut **tx)
     .await?;
     let mut sums: HashMap<i64, i64> = HashMap::new();
     for row in &rows {
         sums.insert(row.try_get("bucket")?, row.try_get("n")?);
     }
-    let window = fullest_window(counted.bucket, |at| sums.get(&at).copied().unwrap_or(0));
+    let window = fullest_window(added.bucket, |at| sums.get(&at).copied().unwrap_or(0));
     Ok(window.sum)
 }
 

@@ -20,20 +20,26 @@ use crate::rules::{CountBy, Event, Hit, Status};
 /// An addition to a count, decided in the transaction.
 #[derive(Debug)]
 pub(super) struct Counted {
+    pub(super) addition: Addition,
+    /// The finding raised when the window is fuller than the rule allows.
+    pub(super) over: i64,
+    pub(super) finding: NewFinding,
+}
+
+/// What a rule adds to a count.
+#[derive(Debug)]
+pub(super) struct Addition {
     pub(super) rule: String,
     pub(super) scope: String,
     pub(super) bucket: i64,
     pub(super) by: i64,
-    /// The finding raised when the window is fuller than the rule allows.
-    pub(super) over: i64,
-    pub(super) finding: NewFinding,
 }
 
 /// Writes down what a rule adds and lets every count pass: the transaction knows the sums.
 #[derive(Debug)]
 struct Additions<'a> {
     shared: &'a Shared,
-    added: RefCell<Vec<(String, String, i64, i64)>>,
+    added: RefCell<Vec<Addition>>,
 }
 
 impl Counts for Additions<'_> {
@@ -58,9 +64,12 @@ impl Counts for Additions<'_> {
     }
 
     fn add(&self, rule: &str, scope: &str, bucket: i64, by: i64) -> Window {
-        self.added
-            .borrow_mut()
-            .push((rule.to_owned(), scope.to_owned(), bucket, by));
+        self.added.borrow_mut().push(Addition {
+            rule: rule.to_owned(),
+            scope: scope.to_owned(),
+            bucket,
+            by,
+        });
         Window {
             first_bucket: bucket - BUCKETS + 1,
             sum: i64::MAX,
@@ -73,7 +82,7 @@ fn hits(
     view: &View,
     account: &str,
     activity: &pb::Activity,
-) -> (Vec<Hit>, Vec<(String, String, i64, i64)>) {
+) -> (Vec<Hit>, Vec<Addition>) {
     let normalised = normalise(&activity.text);
     let local = view
         .hours
@@ -106,7 +115,7 @@ pub(super) async fn event(
     events: &pb::Events,
     activity: &pb::Activity,
 ) -> Result<()> {
-    let (hits, added) = hits(shared, view, &events.account, activity);
+    let (hits, mut added) = hits(shared, view, &events.account, activity);
     for hit in hits {
         let rule = view.rules.at(hit.rule);
         if rule.status != Status::Active {
@@ -154,13 +163,10 @@ pub(super) async fn event(
             Some(count) => {
                 let addition = added
                     .iter()
-                    .find(|(id, scope, _, _)| *id == rule.id && *scope == count.scope);
-                if let Some((rule_id, scope, bucket, by)) = addition {
+                    .position(|it| it.rule == rule.id && it.scope == count.scope);
+                if let Some(at) = addition {
                     prepared.counted.push(Counted {
-                        rule: rule_id.clone(),
-                        scope: scope.clone(),
-                        bucket: *bucket,
-                        by: *by,
+                        addition: added.swap_remove(at),
                         over: rule.count_over().unwrap_or(i64::MAX),
                         finding,
                     });

@@ -34,6 +34,7 @@ type Answers = FuturesOrdered<Pin<Box<dyn Future<Output = Answer> + Send + Sync>
 /// What is told once a batch's outcome is known.
 #[derive(Debug)]
 struct Pending {
+    began: tokio::time::Instant,
     generation: u64,
     epoch: u64,
     through: u64,
@@ -319,6 +320,7 @@ impl Session {
     }
 
     async fn batch(&mut self, batch: &pb::Batch) -> Result<()> {
+        let began = tokio::time::Instant::now();
         let records =
             validate::records(batch).map_err(|error| Error::Invalid(error.to_string()))?;
         let head = self.view.head;
@@ -329,6 +331,7 @@ impl Session {
         let shared = self.shared.clone();
         let decided = ingest::decide(&shared, &mut self.view, records).await?;
         let mut pending = Pending {
+            began,
             generation: self.generation,
             epoch: self.view.head.epoch,
             through: self.view.head.seq,
@@ -347,6 +350,7 @@ impl Session {
             Some(Stop::Held { seq, reason }) => {
                 self.dropping = true;
                 self.held = true;
+                self.shared.metrics.held.inc();
                 tracing::info!(device = %self.view.device.device, seq, ?reason, "record held");
                 pending.held = Some(pb::Held {
                     seq,
@@ -413,6 +417,8 @@ impl Session {
             refused: pending.refused,
         }))
         .await?;
+        let took = pending.began.elapsed().as_secs_f64();
+        self.shared.metrics.ack_seconds.observe(took);
         for finding in pending.findings {
             self.send(to_device::Body::FindingNotice(finding)).await?;
         }
@@ -423,6 +429,7 @@ impl Session {
     async fn fork(&mut self, after_seq: u64, record: &validate::Record) -> Result<()> {
         self.drain().await?;
         let shared = self.shared.clone();
+        shared.metrics.forks.inc();
         let now_ms = shared.clock.now_ms();
         let device = self.view.device.device;
         let epoch = self.view.head.epoch;

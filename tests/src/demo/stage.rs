@@ -194,9 +194,10 @@ async fn equip(
     phone::enroll(&phone_dir, &token, clock.clone())
         .await
         .with_context(|| format!("{login}: enrolment"))?;
-    let cut = match person.fate {
-        Fate::Offline { .. } => Some(reroute(collector, phone_dir.clone()).await?),
-        _ => None,
+    let cut = if matches!(person.fate, Fate::Offline { .. }) {
+        Some(reroute(collector, phone_dir.clone()).await?)
+    } else {
+        None
     };
     let refuses = person.fate == Fate::Refuses;
     let started = clock.clone();
