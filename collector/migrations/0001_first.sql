@@ -322,3 +322,10 @@ create table rule_texts (
     primary key (rule_set, rule)
 );
 create index changes_by_time on changes (at_ms);
+
+-- packs.rs
+create table packs (
+    version bigint primary key,
+    pack bytea not null,
+    published_ms bigint not null
+);

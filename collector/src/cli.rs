@@ -6,6 +6,7 @@ mod backup;
 mod device;
 mod init;
 mod invite;
+mod pack;
 mod rules;
 mod serve;
 mod token;
@@ -43,6 +44,8 @@ enum Command {
     Token(token::Arguments),
     /// Phones: list, confirm, revoke
     Device(device::Arguments),
+    /// Recognition packs for the phones
+    Pack(pack::Arguments),
     /// Check, test and run rules
     Rules(rules::Arguments),
     /// The audit log
@@ -108,6 +111,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Account(arguments) => block_on(account::run(&arguments)),
         Command::Token(arguments) => block_on(token::run(&arguments)),
         Command::Device(arguments) => block_on(device::run(&arguments)),
+        Command::Pack(arguments) => block_on(pack::run(&arguments)),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Audit(arguments) => block_on(audit::run(&arguments)),
         Command::Backup(arguments) => block_on(backup::backup(&arguments)),

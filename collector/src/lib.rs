@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod metrics;
 pub mod normalise;
 pub mod notice;
+pub mod packs;
 pub mod people;
 pub mod policy;
 pub mod rules;

@@ -12,6 +12,7 @@ mod e2e {
     mod faults;
     mod kill;
     mod metrics;
+    mod packs;
     mod stores;
     mod wire;
 }

@@ -23,7 +23,7 @@ use crate::devices::{self, Alarm};
 use crate::error::{Error, Result};
 use crate::ingest::{self, Committer, Outcome, Stop, View};
 use crate::seal::{KeyName, NO_DAY, Purpose};
-use crate::{Shared, consent, notice, policy};
+use crate::{Shared, consent, notice, packs, policy};
 
 const HELLO: Duration = Duration::from_secs(15);
 
@@ -58,6 +58,7 @@ pub(super) struct Session {
     held: bool,
     policy_sent: u32,
     notice_sent: u32,
+    pack_sent: u32,
 }
 
 /// Why a session ended.
@@ -96,6 +97,7 @@ impl Session {
             held: false,
             policy_sent: 0,
             notice_sent: 0,
+            pack_sent: 0,
         }
     }
 
@@ -193,10 +195,11 @@ impl Session {
         self.send(to_device::Body::Welcome(welcome)).await?;
         self.policy_sent = hello.policy_version;
         self.notice_sent = hello.notice_version;
+        self.pack_sent = hello.pack_version;
         self.send_documents().await
     }
 
-    /// Sends the notice and the policy when the phone has others.
+    /// Sends notice, policy and packs when the phone has others.
     async fn send_documents(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         if let Some(newest) = notice::newest(&shared.db).await?
@@ -214,6 +217,13 @@ impl Session {
             self.policy_sent = current.version;
             self.view.policies.insert(current.version, current);
             self.send(to_device::Body::Signed(signed)).await?;
+        }
+        if let Some(newest) = packs::newest(&shared.db).await?
+            && newest.version > self.pack_sent
+        {
+            let signed = shared.ca.sign(pb::SignedKind::Pack, newest.bytes)?;
+            self.send(to_device::Body::Signed(signed)).await?;
+            self.pack_sent = newest.version;
         }
         Ok(())
     }
