@@ -17,6 +17,8 @@ mod core;
 pub mod folder;
 pub mod hours;
 pub mod identity;
+#[cfg(feature = "jni")]
+pub mod jni;
 pub mod keys;
 pub mod notice;
 pub mod pack;

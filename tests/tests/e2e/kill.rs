@@ -201,5 +201,5 @@ async fn check(sides: &Sides, seed: u64) {
         doubled.first()
     );
     assert!(oracle::verify_chains(&shared).await.unwrap() > 0);
-    println!("{} rounds, {} events, 0 lost, 0 doubled", rounds(), lines());
+    eprintln!("{} rounds, {} events, 0 lost, 0 doubled", rounds(), lines());
 }
