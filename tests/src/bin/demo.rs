@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// How much faster than recorded the first part of the day runs: 08:05 to 16:30 in about a minute.
 const FAST: f64 = 490.0;
 /// How much faster than recorded the rest runs, for somebody who watches.
-const SLOW: f64 = 5.0;
+const SLOW: f64 = 6.0;
 /// Phones and the collector.
 const SETTING_UP: usize = 13;
 

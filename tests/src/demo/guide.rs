@@ -31,7 +31,7 @@ pub fn text(stage: &Stage) -> String {
     }
     line("");
     line("  先看什么 / what to look at first");
-    line("    1. reviewer → 预警：预警边演示边到达；打开一条要先写理由，打开即留痕");
+    line("    1. reviewer → 预警队列：预警边演示边到达；打开一条要先写理由，打开即留痕");
     line(
         "       reviewer → Alerts: they arrive while the day runs; opening one asks for a reason and is logged",
     );
@@ -39,8 +39,12 @@ pub fn text(stage: &Stage) -> String {
     line(
         "       admin → Phones: the state of twelve phones; the administrator sees no content at all",
     );
-    line("    3. auditor → 审计：刚才的每一次查看；员工登录后能看到谁看过自己");
-    line("       auditor → Audit: every look just taken; the employee sees it too");
+    line(
+        "    3. auditor → 查阅记录与审计：刚才的每一次查看；被看的员工在“谁看过我的数据”里也看得到",
+    );
+    line(
+        "       auditor → Reading log and audit: every look just taken; the employee looked at sees it too",
+    );
     line("");
     line(&format!("  这一天（{date}）/ this day ({date})"));
     for player in &stage.phones {
@@ -68,6 +72,10 @@ pub fn text(stage: &Stage) -> String {
     line("");
     line("  全天约一分钟放到 16:30，之后放慢，新预警陆续出现；按 Ctrl-C 结束。");
     line("  The day runs to 16:30 in about a minute and then slowly on; Ctrl-C ends the demo.");
+    line("  时钟是加速的：页面上的时间和时延都是演示时钟的，不代表真实速度。");
+    line(
+        "  The clock is fast: times and delays on the pages are the demo clock's, not how long things took.",
+    );
     line("");
     text
 }

@@ -90,10 +90,7 @@ async fn play(
             Some((_, Step::Revoke)) => {
                 settle(player).await?;
                 devices::revoke(&stage.collector.shared, player.device, "demo").await?;
-                wait(player, "the revocation", |status| {
-                    status.session == "revoked"
-                })
-                .await?;
+                wait(player, "the revocation", is_revoked).await?;
                 over = true;
             }
             Some((_, Step::Network(whole))) => {
@@ -157,6 +154,12 @@ async fn withdraw(player: &Player) -> anyhow::Result<()> {
     })
     .await?;
     Ok(())
+}
+
+/// Whether the collector has told the phone that its certificate is revoked.
+pub fn is_revoked(status: &mingjing_agent::Status) -> bool {
+    status.session != "connected"
+        && format!("{} {}", status.session, status.session_problem).contains("revoked")
 }
 
 /// Waits until the collector has everything the phone holds.

@@ -4,9 +4,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::civil::{Date, time};
+use mingjing_agent::config::Config;
 use mingjing_agent::identity::{Identity, SoftwareSigner};
 use mingjing_collector::accounts::{self, Account};
 use mingjing_collector::people::{self, NewPerson, Role};
@@ -202,7 +204,7 @@ async fn equip(
     let refuses = person.fate == Fate::Refuses;
     let started = clock.clone();
     let phone = tokio::task::spawn_blocking(move || -> anyhow::Result<Phone> {
-        let phone = Phone::start(&phone_dir, started)?;
+        let phone = Phone::start_with(settings_of(&phone_dir), started)?;
         if refuses {
             phone.wait("a notice and a policy", |status| {
                 status.notice_version > 0
@@ -249,6 +251,15 @@ async fn register(
     accounts::add(&shared.db, &shared.audit, &shared.changes, &account, ACTOR)
         .await
         .with_context(|| format!("registering {}", account.account))
+}
+
+/// An agent's settings, with the waits a minute-long day needs.
+fn settings_of(dir: &Path) -> Config {
+    Config {
+        backoff: (Duration::from_millis(50), Duration::from_millis(400)),
+        status_interval: Duration::from_secs(2),
+        ..Config::new(dir)
+    }
 }
 
 /// Leads the phone's sessions through a stretch of network that can be cut.

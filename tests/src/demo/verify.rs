@@ -11,7 +11,7 @@ use sqlx::Row as _;
 
 use super::day::{Fate, Person};
 use super::forbidden;
-use super::play::Played;
+use super::play::{Played, is_revoked};
 use super::stage::{Player, Stage};
 
 /// What `--check` prints as its last line.
@@ -187,7 +187,7 @@ async fn phone(
                 "the phone kept nothing after the revocation".to_owned(),
             );
             differ(
-                status.session == "revoked",
+                is_revoked(&status),
                 format!("the session is {}", status.session),
             );
             differ(
