@@ -88,7 +88,7 @@ struct Row {
     apps: Vec<(String, String)>,
     pack: Chip,
     consents: Chip,
-    dropped: u64,
+    dropped: String,
     gaps: Option<String>,
     signal: String,
     seen: String,
@@ -125,7 +125,7 @@ struct GapItem {
 struct PhonePage {
     shell: Shell,
     row: Row,
-    queued: String,
+    queued: u64,
     problems: Vec<String>,
     consents: Vec<ConsentRow>,
     drops: Vec<(String, u64)>,
@@ -161,8 +161,9 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
     let mut capturing = 0;
     for device in &devices {
         let consents = Consents::load(db, device.device).await?;
+        let online = phones::state(device, reading.now_ms) == "online";
         let gaps = gaps.get(&device.device).map_or(&[][..], |it| &it[..]);
-        capturing += u64::from(state(device, &consents) == "capturing");
+        capturing += u64::from(online && state(device, &consents) == "capturing");
         rows.push(reading.row(device, &consents, gaps));
     }
     // What somebody should look at comes first; within that, the newest phone.
@@ -221,7 +222,7 @@ pub(super) async fn show_phone(visit: Visit, Path(id): Path<String>) -> Result<R
     page(&PhonePage {
         shell: visit.shell("/coverage").await?,
         row,
-        queued: language.f("coverage.events", &[&status.queued_events.to_string()]),
+        queued: status.queued_events,
         problems: status
             .pack_problems
             .iter()
@@ -266,12 +267,17 @@ impl<'a> Reading<'a> {
         let events = gaps
             .iter()
             .fold(0_u64, |sum, gap| sum.saturating_add(gap.events()));
+        let dropped = status
+            .dropped
+            .values()
+            .fold(0_u64, |sum, count| sum.saturating_add(*count));
+        let tone = tone_of(state, phone);
         let gap_texts = [gaps.len().to_string(), events.to_string()];
         Row {
             short: format::short(&id).to_owned(),
             id,
             capture: Chip {
-                tone: tone(state),
+                tone,
                 text: word(language, "capture", state),
             },
             phone,
@@ -288,12 +294,12 @@ impl<'a> Reading<'a> {
             apps: apps(language, status),
             pack: pack(language, device.status.as_ref()),
             consents: consents_chip(language, consents),
-            dropped: status.dropped.values().fold(0, |a, b| a.saturating_add(*b)),
+            dropped: language.f("coverage.dropped_sum", &[&dropped.to_string()]),
             gaps: (!gaps.is_empty())
                 .then(|| language.f("coverage.gap_sum", &[&gap_texts[0], &gap_texts[1]])),
             signal: format::time(status.last_signal_ms, zone),
             seen: format::time(device.last_seen_ms, zone),
-            order: order(device.state, tone(state)),
+            order: order(device.state, tone),
         }
     }
 }
@@ -315,9 +321,10 @@ fn state<'a>(device: &'a Device, consents: &Consents) -> &'a str {
     }
 }
 
-fn tone(state: &str) -> &'static str {
+/// The colour of a state; one that is no longer heard of is not shown as good.
+fn tone_of(state: &str, phone: &str) -> &'static str {
     match state {
-        "capturing" => "good",
+        "capturing" if phone == "online" => "good",
         "off_hours" | "paused" => "info",
         "permission_missing" | "notice_superseded" | "no_schedule" => "bad",
         "off_account" | "no_notice" => "warn",

@@ -165,6 +165,7 @@ async fn coverage_shows_state_channels_versions_drops_gaps_and_consents() {
         "已撤回同意",
         "尚未上报",
         "采集中 0 台，共 3 台",
+        "丢弃 338",
         "通知：正常",
         "无障碍：未开启",
         "8.0.61",
@@ -172,7 +173,6 @@ async fn coverage_shows_state_channels_versions_drops_gaps_and_consents() {
         "识别包 3，1 个问题",
         "1 处，37 条",
         "1 / 7 类",
-        "338",
         "2026-03-02 09:59:00",
     ] {
         assert!(list.contains(text), "{text}");
