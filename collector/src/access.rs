@@ -92,6 +92,8 @@ pub enum What<'a> {
     OwnPage,
     /// Phones, their state and alarms; names of account holders.
     Phones,
+    /// What each phone captures and misses: states, counts and consents, no content.
+    Coverage,
     /// Confirming and revoking phones, making enrolment codes.
     ManagePhones,
     /// The register of work accounts.
@@ -144,6 +146,7 @@ pub fn decide(who: &Viewer, what: What<'_>, reason: Option<&str>) -> Result<Gran
         }
         What::OwnPage => one_of(who, &[Role::Employee]),
         What::Phones | What::ManagePhones | What::Accounts => one_of(who, &[Role::Admin]),
+        What::Coverage => one_of(who, &[Role::Admin, Role::Auditor]),
         What::Rules => one_of(who, &[Role::Policy, Role::Reviewer, Role::Lead]),
         What::AuditLog => one_of(who, &[Role::Auditor]),
     }

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use mingjing_proto::chain::{self, Link, Place};
 use mingjing_proto::ids::DeviceId;
-use mingjing_proto::pb::{self, Category};
-use prost::Message;
+use mingjing_proto::pb::Category;
 use sqlx::Row;
 
 use crate::db::Db;
 use crate::devices::{self, Device};
 use crate::error::{Error, Result};
+use crate::gaps;
 
 /// What the verification of one device found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Walk {
 async fn verify_device(db: &Db, device: &Device) -> Result<DeviceChain> {
     let id = device.device;
     let begun = epochs(db, id).await?;
-    let gaps = gap_ends(db, id).await?;
+    let gaps = gaps::ends(db, id).await?;
     let mut walk = Walk {
         epoch: 1,
         seq: 0,
@@ -194,27 +194,6 @@ async fn epochs(db: &Db, device: DeviceId) -> Result<BTreeMap<u64, Link>> {
         .map(|row| {
             let epoch: i64 = row.try_get("epoch")?;
             Ok((epoch.cast_unsigned(), link(row.try_get("previous")?)?))
-        })
-        .collect()
-}
-
-/// Where the phone's gaps end, by the place of their record. The collector's own gaps are no records.
-async fn gap_ends(db: &Db, device: DeviceId) -> Result<BTreeMap<(u64, u64), Link>> {
-    let rows = sqlx::query(
-        "select epoch, first_seq, payload from gaps where device = $1 and reason <> 'server_lost'",
-    )
-    .bind(&device.0[..])
-    .fetch_all(db.reader())
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let place = (
-                row.try_get::<i64, _>("epoch")?.cast_unsigned(),
-                row.try_get::<i64, _>("first_seq")?.cast_unsigned(),
-            );
-            let gap =
-                pb::Gap::decode(row.try_get::<&[u8], _>("payload")?).map_err(|_| Error::Sealed)?;
-            Ok((place, link(&gap.end_link)?))
         })
         .collect()
 }

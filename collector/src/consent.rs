@@ -121,11 +121,15 @@ impl Consents {
         standing
     }
 
-    /// The newest standing per category, for pages.
-    pub fn newest(&self) -> Vec<(Category, Standing)> {
+    /// The newest decision per category, `None` where nothing was decided; for pages.
+    pub fn newest(&self) -> Vec<(Category, Option<Decided>)> {
         Category::CONSENTED
             .into_iter()
-            .map(|category| (category, self.of(category, u64::MAX, u64::MAX)))
+            .map(|category| {
+                let decisions = self.by_category.get(&(category as i32));
+                let newest = decisions.and_then(|it| it.values().next_back());
+                (category, newest.copied())
+            })
             .collect()
     }
 

@@ -9,6 +9,7 @@ mod alerts;
 mod assets;
 mod audit_log;
 mod chart;
+mod coverage;
 mod door;
 mod errors;
 mod finding;
@@ -88,6 +89,8 @@ pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
         .route("/phones/{id}/{act}", get(phones::ask).post(phones::act))
         .route("/tokens", get(tokens::show).post(tokens::create))
         .route("/accounts", get(accounts::show))
+        .route("/coverage", get(coverage::show))
+        .route("/coverage/{id}", get(coverage::show_phone))
         .route("/audit", get(audit_log::show))
         .route("/me", get(own::show))
         .route("/me/findings/{id}", get(own::show_finding))

@@ -27,6 +27,7 @@ use crate::consent;
 use crate::devices::Head;
 use crate::error::{Error, Result};
 use crate::findings::NewFinding;
+use crate::gaps::NewGap;
 use crate::notice::Received;
 use crate::policy::Accepted;
 use crate::seal::{KeyName, NO_DAY, Purpose};
@@ -45,7 +46,7 @@ pub struct Prepared {
     findings: Vec<NewFinding>,
     counted: Vec<judge::Counted>,
     refusals: Vec<RefusalRow>,
-    gaps: Vec<GapRow>,
+    gaps: Vec<NewGap>,
     consents: Vec<((u64, u64), consent::Record)>,
     policies_accepted: Vec<(Accepted, Vec<u8>)>,
     notices_received: Vec<((u64, u64), Received)>,
@@ -61,15 +62,6 @@ struct RefusalRow {
     seq: u64,
     reason: RefusalReason,
     inner: Link,
-}
-
-#[derive(Debug)]
-struct GapRow {
-    epoch: u64,
-    first_seq: u64,
-    last_seq: u64,
-    reason: pb::GapReason,
-    signed: pb::DeviceSigned,
 }
 
 /// What a batch came to.
@@ -425,7 +417,7 @@ fn add_control(
             if by_device.is_err() {
                 tracing::warn!(device = %view.device.device, "a gap is not signed by its phone");
             }
-            prepared.gaps.push(GapRow {
+            prepared.gaps.push(NewGap {
                 epoch: place.0,
                 first_seq: record.first_seq.max(view.head.seq + 1),
                 last_seq: gap.last_seq,

@@ -22,6 +22,7 @@ pub mod error;
 pub mod findings;
 #[cfg(test)]
 mod fixture;
+pub mod gaps;
 pub mod hours;
 pub mod ingest;
 pub mod metrics;

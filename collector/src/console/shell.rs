@@ -161,6 +161,12 @@ const MENU: &[Entry] = &[
         roles: &[Role::Admin],
     },
     Entry {
+        group: "accounts_group",
+        key: "coverage",
+        href: "/coverage",
+        roles: &[Role::Admin, Role::Auditor],
+    },
+    Entry {
         group: "system",
         key: "audit",
         href: "/audit",
@@ -188,6 +194,7 @@ pub(super) const MENU_KEYS: &[&str] = &[
     "accounts",
     "phones",
     "tokens",
+    "coverage",
     "audit",
     "me",
 ];

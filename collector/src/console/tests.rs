@@ -1,5 +1,6 @@
 //! What the pages do for a browser: helpers here, the tests by subject beside them.
 
+mod coverage;
 mod login;
 mod pages;
 mod reading;

@@ -102,6 +102,7 @@ mod tests {
     use regex::Regex;
     use strum::VariantArray;
 
+    use super::super::coverage;
     use super::*;
     use crate::findings::{Level, State};
     use crate::people::Role;
@@ -177,8 +178,20 @@ mod tests {
             "phone",
             &["pending", "active", "revoked", "online", "offline"],
         );
+        let gaps: Vec<_> = pb::GapReason::VARIANTS[1..]
+            .iter()
+            .map(|it| it.name())
+            .collect();
         family("trust", &["hardware", "software", "none"]);
         family("alarm", &["fork", "clone", "rolled_back", "server_lost"]);
+        family("capture", coverage::STATES);
+        family("channel", &["listener", "accessibility"]);
+        family("dropped", coverage::DROPS);
+        family("gap", &gaps);
+        family(
+            "consent",
+            &["granted", "waiting", "refused", "withdrawn", "none"],
+        );
         family("app", &["com.tencent.mm", "com.tencent.wework"]);
         family(
             "error",

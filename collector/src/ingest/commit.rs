@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::findings::{self, Level, NewFinding};
 use crate::metrics::Metrics;
 use crate::rules::counts::{BUCKETS, fullest_window};
-use crate::{Shared, consent, notice, policy};
+use crate::{Shared, consent, gaps, notice, policy};
 
 /// Batches waiting for the committer.
 const QUEUE: usize = 512;
@@ -289,20 +289,7 @@ async fn write_control(tx: &mut Tx, db: &Db, prepared: &Prepared, now_ms: i64) -
         notice::store_received(tx, device, *epoch, *seq, *received).await?;
     }
     for gap in &prepared.gaps {
-        sqlx::query(
-            "insert into gaps (device, epoch, first_seq, last_seq, reason, payload, signature, at_ms)
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
-        )
-        .bind(&device.0[..])
-        .bind(gap.epoch.cast_signed())
-        .bind(gap.first_seq.cast_signed())
-        .bind(gap.last_seq.cast_signed())
-        .bind(gap.reason.name())
-        .bind(&gap.signed.payload)
-        .bind(&gap.signed.signature)
-        .bind(now_ms)
-        .execute(&mut **tx)
-        .await?;
+        gaps::insert(&mut **tx, device, gap, now_ms).await?;
     }
     for rows in prepared.refusals.chunks(ROWS) {
         let sql = db.insert_rows(

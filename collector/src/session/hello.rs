@@ -9,8 +9,9 @@ use prost::Message;
 
 use crate::devices::{self, Alarm, Head};
 use crate::error::{Error, Result};
+use crate::gaps::NewGap;
 use crate::ingest::View;
-use crate::{Shared, archive, consent};
+use crate::{Shared, archive, consent, gaps};
 
 /// Adopts the newest consents a phone carries in its `Hello`.
 pub(super) async fn adopt_consents(
@@ -166,28 +167,27 @@ async fn lost(
     if last_seq < first_seq {
         return Ok(());
     }
+    let reason = pb::GapReason::ServerLost;
     let gap = pb::Gap {
         epoch,
         first_seq,
         last_seq,
-        reason: pb::GapReason::ServerLost.into(),
+        reason: reason.into(),
         counts: Vec::new(),
         end_link: end_link.to_vec(),
     };
-    sqlx::query(
-        "insert into gaps (device, epoch, first_seq, last_seq, reason, payload, signature, at_ms)
-         values ($1, $2, $3, $4, 'server_lost', $5, $6, $7) on conflict do nothing",
-    )
-    .bind(&view.device.device.0[..])
-    .bind(epoch.cast_signed())
-    .bind(first_seq.cast_signed())
-    .bind(last_seq.cast_signed())
-    .bind(gap.encode_to_vec())
-    .bind(&[][..])
-    .bind(shared.clock.now_ms())
-    .execute(shared.db.writer())
-    .await?;
-    Ok(())
+    let new = NewGap {
+        epoch,
+        first_seq,
+        last_seq,
+        reason,
+        signed: pb::DeviceSigned {
+            payload: gap.encode_to_vec(),
+            signature: Vec::new(),
+        },
+    };
+    let now_ms = shared.clock.now_ms();
+    gaps::insert(shared.db.writer(), view.device.device, &new, now_ms).await
 }
 
 /// Begins a new epoch after `after_seq` of the present one, with an alarm that says why.
