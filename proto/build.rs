@@ -3,8 +3,9 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         "mingjing/v1/activity.proto",
+        "mingjing/v1/app.proto",
         "mingjing/v1/enrollment.proto",
         "mingjing/v1/notice.proto",
         "mingjing/v1/policy.proto",

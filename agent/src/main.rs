@@ -1,5 +1,11 @@
 //! The agent's host program: everything a phone does, on a computer.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program"
+)]
+
 mod cli;
 
 use std::process::ExitCode;

@@ -1,1 +1,14 @@
+//! The only crate that sees both sides: harness, raw phone, end-to-end tests, demo, bench, tidy.
 
+pub mod bench;
+pub mod child;
+pub mod clock;
+pub mod demo;
+pub mod harness;
+pub mod oracle;
+pub mod phone;
+pub mod postgres;
+pub mod raw;
+pub mod scene;
+pub mod search;
+pub mod withhold;

@@ -1,0 +1,148 @@
+//! Reading what waits: whole records, in order, as they go out.
+//!
+//! Invariant: reading changes nothing, but for a record that can't be opened any more: it becomes a gap
+//! the moment it is met, so that what is sent and what is stored agree.
+
+use mingjing_proto::chain::Link;
+use mingjing_proto::pb;
+use prost::Message;
+
+use super::format::{self, Header, Plain, link_of, record_key};
+use super::store::part_key;
+use super::{Buffer, BufferError, Outgoing, gaps};
+use crate::keys::Keys;
+
+impl Buffer {
+    /// Whole records from the one that holds `from_seq` on, up to about `max_events` and `max_bytes`
+    /// (at least one record). A record that can't be opened any more becomes a gap on the way.
+    pub fn peek(
+        &mut self,
+        keys: &Keys,
+        from_seq: u64,
+        max_events: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Outgoing>, BufferError> {
+        self.ready(keys)?;
+        let mut out = Vec::new();
+        let (mut events, mut bytes) = (0, 0);
+        let mut damaged = Vec::new();
+        let mut sent_gaps = Vec::new();
+        for header in self.headers(from_seq)? {
+            let header = header?;
+            let size = header.sealed_bytes as usize + 64;
+            if !out.is_empty()
+                && (events + header.count as usize > max_events || bytes + size > max_bytes)
+            {
+                break;
+            }
+            let outgoing = if header.is_gap() {
+                sent_gaps.push(header.first_seq);
+                Outgoing::Gap(gap_of(&header))
+            } else if let Some(plain) = self.open_record(keys, &header)? {
+                events += header.count as usize;
+                Outgoing::Frame(frame(&header, plain))
+            } else {
+                let gap = gaps::in_place_of(&header, keys);
+                let outgoing = Outgoing::Gap(gap_of(&gap));
+                damaged.push((header, gap));
+                outgoing
+            };
+            bytes += size;
+            out.push(outgoing);
+        }
+        for (header, gap) in damaged {
+            self.replace_with_gap(&[header], gap)?;
+        }
+        self.growing = self.growing.filter(|seq| !sent_gaps.contains(seq));
+        if let Some(last) = out.last() {
+            self.sent_seq = self.sent_seq.max(last.last_seq());
+        }
+        Ok(out)
+    }
+
+    /// The link at `seq` when a record of the current epoch ends there.
+    pub fn link_at(&self, seq: u64) -> Result<Option<Link>, BufferError> {
+        if seq == self.meta.acked_seq {
+            return Ok(Some(link_of(&self.meta.acked_link)));
+        }
+        let header = self.headers(seq)?.next().transpose()?;
+        Ok(header
+            .filter(|header| header.last_seq() == seq)
+            .map(|header| header.link()))
+    }
+
+    /// Headers of the records not yet acknowledged, from the one that holds `seq`.
+    pub(super) fn headers(
+        &self,
+        seq: u64,
+    ) -> Result<impl Iterator<Item = Result<Header, BufferError>> + '_, BufferError> {
+        let seq = seq.max(self.meta.acked_seq + 1);
+        let epoch = self.meta.epoch;
+        let mut from = record_key(epoch, seq);
+        // A gap that grew may have begun before `seq`.
+        if let Some((key, _)) = self.store.before(format::RECORDS, &from)?
+            && key[1..9] == epoch.to_be_bytes()
+        {
+            let header = self.store.get(&part_key(&key[..17], 0))?;
+            let header = header.and_then(|bytes| Header::decode(&*bytes).ok());
+            if header.is_some_and(|header| {
+                header.last_seq() >= seq && header.first_seq > self.meta.acked_seq
+            }) {
+                from = key[..17].to_vec();
+            }
+        }
+        let prefix = [&[format::RECORDS][..], &epoch.to_be_bytes()].concat();
+        Ok(self
+            .store
+            .range(&prefix, &from)?
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .map_or(true, |(key, _)| key.ends_with(&[0, 0]) && key.len() == 19)
+            })
+            .map(|entry| {
+                let (_, value) = entry?;
+                Header::decode(&*value).map_err(|_| self.damaged())
+            }))
+    }
+
+    pub(super) fn open_record(
+        &self,
+        keys: &Keys,
+        header: &Header,
+    ) -> Result<Option<Plain>, BufferError> {
+        let Some(key) = keys.get(header.category()) else {
+            return Ok(None);
+        };
+        let record = record_key(header.epoch, header.first_seq);
+        let mut sealed = Vec::with_capacity(header.sealed_bytes as usize);
+        for part in 1..=header.parts() {
+            match self.store.get(&part_key(&record, part))? {
+                Some(bytes) => sealed.extend_from_slice(&bytes),
+                None => return Ok(None),
+            }
+        }
+        Ok(format::open(key, header, sealed))
+    }
+}
+
+fn frame(header: &Header, plain: Plain) -> pb::RecordFrame {
+    pb::RecordFrame {
+        first_seq: header.first_seq,
+        count: header.count,
+        category: header.category,
+        salt: plain.salt.to_vec(),
+        body: plain.body.into(),
+    }
+}
+
+fn gap_of(header: &Header) -> pb::Gap {
+    pb::Gap {
+        epoch: header.epoch,
+        first_seq: header.first_seq,
+        last_seq: header.last_seq(),
+        reason: header.gap,
+        counts: header.counts.clone(),
+        end_link: header.link.clone(),
+    }
+}

@@ -1,0 +1,150 @@
+//! What the company may change without asking, and what it may not.
+
+use super::*;
+
+#[test]
+fn a_wider_schedule_waits_for_a_new_consent() {
+    let phone = Phone::capturing();
+    let mut wider = policy(2);
+    wider.schedule.as_mut().expect("one").weekly[0].to_minute = 1_200;
+    phone.deliver(SignedKind::Policy, wider.encode_to_vec());
+    let status = phone.agent().status();
+    assert_eq!((status.policy_version, status.policy_offered), (1, 2));
+    assert!(
+        status.problems[0].contains("hours are wider"),
+        "{:?}",
+        status.problems
+    );
+    phone.clock.advance(9 * HOUR);
+    assert_eq!(phone.agent().status().state, "off_hours");
+    phone.grant(&[Category::Messages]);
+    let status = phone.agent().status();
+    assert_eq!((status.policy_version, status.policy_offered), (2, 0));
+    assert_ne!(status.state, "off_hours", "19:00 is agreed to now");
+}
+
+#[test]
+fn a_narrower_policy_takes_force_at_once_and_drops_its_accounts_proofs() {
+    let phone = Phone::capturing();
+    let mut narrower = policy(2);
+    narrower.accounts[0].id = "acc-2".into();
+    narrower.categories.truncate(1);
+    phone.deliver(SignedKind::Policy, narrower.encode_to_vec());
+    let status = phone.agent().status();
+    assert_eq!(status.policy_version, 2);
+    assert!(status.proven.is_empty());
+}
+
+#[test]
+fn a_policy_that_came_before_its_notice_waits_for_it() {
+    let phone = Phone::enrolled();
+    phone.deliver(SignedKind::Policy, policy(1).encode_to_vec());
+    assert_eq!(phone.agent().status().policy_version, 0);
+    phone.deliver(SignedKind::Notice, notice(1).encode_to_vec());
+    assert_eq!(phone.agent().status().policy_version, 1);
+}
+
+#[test]
+fn other_terms_than_the_notices_are_refused() {
+    let phone = Phone::informed();
+    let mut other = policy(2);
+    other.terms = pb::PolicyTerms {
+        categories: other.categories.clone(),
+        pause_minutes_per_day: 0,
+        ..Default::default()
+    }
+    .encode_to_vec();
+    phone.deliver(SignedKind::Policy, other.encode_to_vec());
+    let status = phone.agent().status();
+    assert_eq!(status.policy_version, 1);
+    assert!(
+        status.problems[0].contains("terms"),
+        "{:?}",
+        status.problems
+    );
+}
+
+#[test]
+fn unsigned_foreign_and_older_notices_change_nothing() {
+    let phone = Phone::informed();
+    phone.deliver(SignedKind::Notice, notice(3).encode_to_vec());
+    let before = phone.agent().status().notice_sha256;
+    phone.deliver(SignedKind::Notice, notice(2).encode_to_vec());
+    let stranger = Company::new(MORNING);
+    let signed = stranger.sign(SignedKind::Notice, notice(9).encode_to_vec());
+    let message = pb::ToDevice {
+        body: Some(to_device::Body::Signed(signed)),
+    };
+    let shown = phone
+        .agent()
+        .shared
+        .core()
+        .receive(&message, &phone.company.roots())
+        .expect("judged");
+    assert!(!shown);
+    let status = phone.agent().status();
+    assert_eq!((status.notice_version, status.notice_sha256), (3, before));
+    assert_eq!(status.problems.len(), 2);
+}
+
+#[test]
+fn a_consent_to_another_notice_than_the_newest_is_refused() {
+    let phone = Phone::informed();
+    let shown = phone.agent().notice("en").expect("read").expect("one");
+    phone.deliver(SignedKind::Notice, notice(2).encode_to_vec());
+    let choice = shown.choice(&[Category::Messages], Decision::Granted, "screen");
+    let refused = phone.agent().record(choice);
+    assert!(matches!(
+        refused,
+        Err(AgentError::Choice(ChoiceError::OtherNotice { version: 2 }))
+    ));
+}
+
+#[test]
+fn a_newer_notice_ends_capture_after_three_days() {
+    let phone = Phone::capturing();
+    phone.deliver(SignedKind::Notice, notice(2).encode_to_vec());
+    assert_eq!(phone.agent().status().state, "capturing");
+    phone.clock.advance(72 * HOUR + 1);
+    assert_eq!(phone.agent().status().state, "notice_superseded");
+    phone.grant(&Category::CONSENTED);
+    assert_eq!(phone.agent().status().state, "capturing");
+}
+
+#[test]
+fn a_bad_pack_changes_nothing_and_is_reported() {
+    let phone = Phone::informed();
+    let before = phone.agent().status().pack_version;
+    let pack = pb::Pack {
+        version: before + 1,
+        files: vec![pb::PackFile {
+            name: "wechat.yaml".into(),
+            yaml: "nonsense: [".into(),
+        }],
+    };
+    phone.deliver(SignedKind::Pack, pack.encode_to_vec());
+    let status = phone.agent().status();
+    assert_eq!(status.pack_version, before);
+    assert!(status.problems[0].contains("pack"), "{:?}", status.problems);
+}
+
+#[test]
+fn a_collector_that_contradicts_its_audit_chain_is_reported() {
+    let phone = Phone::informed();
+    let checkpoint = |seq, link: u8| pb::AuditCheckpoint {
+        collector: "c".into(),
+        seq,
+        link: vec![link; 32],
+        at_ms: i64::try_from(seq).expect("small"),
+    };
+    for it in [checkpoint(5, 1), checkpoint(6, 2), checkpoint(5, 1)] {
+        phone.deliver(SignedKind::AuditCheckpoint, it.encode_to_vec());
+    }
+    assert!(phone.agent().status().problems.is_empty());
+    phone.deliver(
+        SignedKind::AuditCheckpoint,
+        checkpoint(6, 9).encode_to_vec(),
+    );
+    assert_eq!(phone.agent().status().problems.len(), 1);
+    assert_eq!(phone.agent().checkpoints().len(), 3);
+}

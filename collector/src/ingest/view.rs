@@ -1,0 +1,123 @@
+//! What one session knows of its device: everything that decides a record, in memory.
+//!
+//! Invariants: loaded from the database at the session's start and after anything that may have changed
+//! it elsewhere; ahead of the database only by records handed to the committer in this session.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use mingjing_proto::chain::{self, Link};
+use mingjing_proto::ids::DeviceId;
+
+use crate::accounts::{self, Account};
+use crate::archive;
+use crate::consent::Consents;
+use crate::devices::{self, Device, Head};
+use crate::error::Result;
+use crate::hours::Hours;
+use crate::notice::{self, Received};
+use crate::people::{self, Person};
+use crate::policy::{self, Accepted, Version};
+use crate::rules::RuleSet;
+use crate::{Shared, devices::State};
+
+/// Links of records handed to the committer that are looked up without the database.
+const RECENT_LINKS: usize = 4096;
+
+/// A session's knowledge of its device.
+#[derive(Debug)]
+pub struct View {
+    /// The device's row.
+    pub device: Device,
+    /// Where the chain stands, records under way included.
+    pub head: Head,
+    /// Consents per category.
+    pub consents: Consents,
+    /// Policies given to this phone.
+    pub policies: HashMap<u32, Version>,
+    /// Which of them it accepted where, in order.
+    pub accepted: Vec<Accepted>,
+    /// Notices it received.
+    pub received: Vec<Received>,
+    /// The holder.
+    pub person: Person,
+    /// The holder's hours; `None` when no schedule is stored.
+    pub hours: Option<Hours>,
+    /// The whole register.
+    pub register: HashMap<String, Account>,
+    /// The rules in force.
+    pub rules: Arc<RuleSet>,
+    recent: VecDeque<(u64, u64, Link)>,
+}
+
+impl View {
+    /// Loads everything.
+    pub async fn load(shared: &Shared, device: DeviceId) -> Result<Self> {
+        let db = &shared.db;
+        let device = devices::load(db, device).await?;
+        let person = people::load(db, &device.person).await?;
+        Ok(Self {
+            head: device.head,
+            consents: Consents::load(db, device.device).await?,
+            policies: policy::versions(db, device.device).await?,
+            accepted: policy::accepted(db, device.device).await?,
+            received: notice::received(db, device.device).await?,
+            hours: people::schedule(db, &device.person)
+                .await?
+                .and_then(Hours::new),
+            register: accounts::by_id(db).await?,
+            rules: shared.rules(),
+            recent: VecDeque::new(),
+            person,
+            device,
+        })
+    }
+
+    /// Reads again what IT may have changed, keeping the chain's state.
+    pub async fn refresh(&mut self, shared: &Shared) -> Result<()> {
+        let db = &shared.db;
+        self.policies = policy::versions(db, self.device.device).await?;
+        self.person = people::load(db, &self.device.person).await?;
+        self.hours = people::schedule(db, &self.device.person)
+            .await?
+            .and_then(Hours::new);
+        self.register = accounts::by_id(db).await?;
+        self.rules = shared.rules();
+        Ok(())
+    }
+
+    /// Whether the device may still speak.
+    pub fn active(&self) -> bool {
+        self.device.state == State::Active
+    }
+
+    /// Moves the head past a record handed to the committer.
+    pub fn advance(&mut self, head: Head) {
+        self.head = head;
+        if self.recent.len() >= RECENT_LINKS {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((head.epoch, head.seq, head.link));
+    }
+
+    /// The link after `seq`, if a record ends there.
+    pub async fn link_at(&self, shared: &Shared, epoch: u64, seq: u64) -> Result<Option<Link>> {
+        let recent = self
+            .recent
+            .iter()
+            .rev()
+            .find(|(at_epoch, at_seq, _)| (*at_epoch, *at_seq) == (epoch, seq));
+        if let Some((_, _, link)) = recent {
+            return Ok(Some(*link));
+        }
+        if seq == 0 {
+            return archive::first_previous(&shared.db, &self.device, epoch).await;
+        }
+        archive::link_at(&shared.db, self.device.device, epoch, seq).await
+    }
+
+    /// The genesis link of the device's first epoch.
+    pub fn genesis(&self) -> Link {
+        chain::genesis(&self.device.spki)
+    }
+}

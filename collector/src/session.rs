@@ -1,0 +1,123 @@
+//! A phone's session: one bidirectional stream over mutual TLS (wire.md §4).
+//!
+//! Invariants: the device is the one its certificate names; batches are decided strictly in the order
+//! they came; an acknowledgement leaves after the commit; a revoked device's session ends within a
+//! second; one phone's mistakes end its own session only.
+
+mod hello;
+mod live;
+mod run;
+
+use std::sync::Arc;
+
+use mingjing_proto::pb;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+pub use live::{Live, Place, Signal};
+
+use crate::devices::State;
+use crate::error::{Error, Result};
+use crate::ingest::{Committer, View};
+use crate::tls::Peer;
+use crate::{Shared, ca, enroll};
+
+/// Messages waiting to go down to one phone.
+const DOWN_QUEUE: usize = 64;
+
+/// The session listener's service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    committer: Arc<Committer>,
+    live: Arc<Live>,
+    places: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl Service {
+    /// A service on these parts; it refuses more than `sessions` at once.
+    pub fn new(
+        shared: Arc<Shared>,
+        committer: Arc<Committer>,
+        live: Arc<Live>,
+        stop: CancellationToken,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(shared.config.limits.sessions));
+        Self {
+            shared,
+            committer,
+            live,
+            places,
+            stop,
+        }
+    }
+
+    async fn admit(&self, peer: Option<Peer>) -> Result<View> {
+        let certificate = peer
+            .and_then(|peer| peer.certificate)
+            .ok_or(Error::Unauthenticated(
+                "a session needs the phone's certificate",
+            ))?;
+        let (device, spki) = ca::device_of(&certificate)?;
+        let view = View::load(&self.shared, device).await?;
+        if view.device.spki != spki {
+            return Err(Error::Unauthenticated("the certificate is of another key"));
+        }
+        match view.device.state {
+            State::Active => Ok(view),
+            State::Pending => Err(Error::Pending),
+            State::Revoked => Err(Error::Forbidden("revoked: this phone was revoked")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl pb::phone_server::Phone for Service {
+    type SessionStream = ReceiverStream<std::result::Result<pb::ToDevice, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<pb::FromDevice>>,
+    ) -> std::result::Result<Response<Self::SessionStream>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let view = self.admit(peer).await.map_err(|error| {
+            tracing::info!(%error, "session refused");
+            Status::from(error)
+        })?;
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return Err(Error::Unavailable("too many sessions").into());
+        };
+        let (down, receiver) = mpsc::channel(DOWN_QUEUE);
+        let session = run::Session::new(
+            self.shared.clone(),
+            self.committer.clone(),
+            self.live.clone(),
+            view,
+            down,
+        );
+        let stop = self.stop.clone();
+        let sessions = self.shared.metrics.sessions.clone();
+        tokio::spawn(async move {
+            sessions.inc();
+            session.run(request.into_inner(), stop).await;
+            sessions.dec();
+            drop(place);
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+
+    async fn renew(
+        &self,
+        request: Request<pb::RenewRequest>,
+    ) -> std::result::Result<Response<pb::RenewResponse>, Status> {
+        let certificate = request
+            .extensions()
+            .get::<Peer>()
+            .and_then(|peer| peer.certificate.clone());
+        let answer = enroll::renew(&self.shared, certificate, request.into_inner()).await?;
+        Ok(Response::new(answer))
+    }
+}

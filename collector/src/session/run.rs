@@ -1,0 +1,531 @@
+//! One session from `Hello` to its end.
+//!
+//! Invariants: outcomes are answered in the order their batches came; after a hole or a hold everything
+//! is dropped until the wanted seq comes; a batch whose commit found the head elsewhere makes the
+//! session read its position again.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use mingjing_proto::pb::{self, from_device, to_device};
+use mingjing_proto::{PROTOCOL, limits, validate};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::hello;
+use super::live::{Live, Signal};
+use crate::changes::{Changes, Kind};
+use crate::devices::{self, Alarm};
+use crate::error::{Error, Result};
+use crate::ingest::{self, Committer, Outcome, Stop, View};
+use crate::seal::{KeyName, NO_DAY, Purpose};
+use crate::{Shared, consent, notice, policy};
+
+const HELLO: Duration = Duration::from_secs(15);
+
+type Answer = (Pending, Option<Result<Outcome>>);
+// `Sync` as well, so that a session may be borrowed across an await.
+type Answers = FuturesOrdered<Pin<Box<dyn Future<Output = Answer> + Send + Sync>>>;
+
+/// What is told once a batch's outcome is known.
+#[derive(Debug)]
+struct Pending {
+    began: tokio::time::Instant,
+    generation: u64,
+    epoch: u64,
+    through: u64,
+    refused: Vec<pb::Refused>,
+    findings: Vec<pb::FindingNotice>,
+    resend_from: u64,
+    held: Option<pb::Held>,
+}
+
+pub(super) struct Session {
+    shared: Arc<Shared>,
+    committer: Arc<Committer>,
+    live: Arc<Live>,
+    view: View,
+    down: mpsc::Sender<std::result::Result<pb::ToDevice, Status>>,
+    answers: Answers,
+    /// Grows when the view was read anew: outcomes of before are void.
+    generation: u64,
+    /// Everything is dropped until the wanted seq comes.
+    dropping: bool,
+    held: bool,
+    policy_sent: u32,
+    notice_sent: u32,
+}
+
+/// Why a session ended.
+enum End {
+    /// The phone closed its side, or the connection broke.
+    Closed,
+    /// Told the phone; nothing more to say.
+    Superseded,
+    /// With this status.
+    Failed(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        committer: Arc<Committer>,
+        live: Arc<Live>,
+        view: View,
+        down: mpsc::Sender<std::result::Result<pb::ToDevice, Status>>,
+    ) -> Self {
+        Self {
+            shared,
+            committer,
+            live,
+            view,
+            down,
+            answers: FuturesOrdered::new(),
+            generation: 0,
+            dropping: false,
+            held: false,
+            policy_sent: 0,
+            notice_sent: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, up: Streaming<pb::FromDevice>, stop: CancellationToken) {
+        let device = self.view.device.device;
+        let end = self.talk(up, stop).await;
+        match end {
+            End::Closed => tracing::debug!(%device, "session closed"),
+            End::Superseded => tracing::info!(%device, "session superseded"),
+            End::Failed(error) => {
+                tracing::info!(%device, %error, "session ended");
+                // The phone may be gone already.
+                drop(self.down.send(Err(error.into())).await);
+            }
+        }
+    }
+
+    async fn talk(&mut self, mut up: Streaming<pb::FromDevice>, stop: CancellationToken) -> End {
+        let first = tokio::select! {
+            () = stop.cancelled() => return stopping(),
+            first = tokio::time::timeout(HELLO, up.message()) => first,
+        };
+        let hello = match first {
+            Ok(Ok(Some(pb::FromDevice {
+                body: Some(from_device::Body::Hello(hello)),
+            }))) => hello,
+            Ok(Ok(None) | Err(_)) => return End::Closed,
+            Ok(Ok(Some(_))) => return invalid("a session begins with a hello"),
+            Err(_) => return invalid("no hello within 15 seconds"),
+        };
+        let device = self.view.device.device;
+        let now_ms = self.shared.clock.now_ms();
+        let number = match devices::begin_session(&self.shared.db, device, now_ms).await {
+            Ok(number) => number,
+            Err(error) => return error.into(),
+        };
+        let mut place = self.live.enter(device, number, now_ms);
+        let end = match self.greet(hello, number, place.clone_alarm).await {
+            Ok(()) => self.serve(&mut up, &mut place.signal, stop).await,
+            Err(error) => error.into(),
+        };
+        self.live.leave(device, number);
+        end
+    }
+
+    async fn send(&self, body: to_device::Body) -> Result<()> {
+        self.down
+            .send(Ok(pb::ToDevice { body: Some(body) }))
+            .await
+            .map_err(|_| Error::Unavailable("the phone closed the session"))
+    }
+
+    async fn greet(&mut self, hello: pb::Hello, number: i64, clone_alarm: bool) -> Result<()> {
+        if hello.protocol != PROTOCOL {
+            return Err(Error::Invalid(format!(
+                "this collector speaks protocol {PROTOCOL}, the phone {}",
+                hello.protocol
+            )));
+        }
+        let shared = self.shared.clone();
+        let now_ms = shared.clock.now_ms();
+        let device = self.view.device.device;
+        let mut tx = shared.db.begin().await?;
+        let subject = format!("{device} {number}");
+        let change = Changes::record(&mut tx, now_ms, Kind::Session, &subject).await?;
+        tx.commit().await?;
+        shared.changes.announce(change);
+        if clone_alarm {
+            let alarm = Alarm {
+                device,
+                at_ms: now_ms,
+                kind: "clone".to_owned(),
+                detail: "sessions of one key take over from each other".to_owned(),
+            };
+            devices::alarm(&shared.db, &alarm).await?;
+        }
+        // An older session here may have committed since this view was loaded.
+        self.view = View::load(&shared, device).await?;
+        hello::adopt_consents(&shared, &mut self.view, &hello.consents).await?;
+        let position = hello::position(&shared, &mut self.view, &hello).await?;
+        self.dropping = position.new_epoch.is_some();
+        let welcome = pb::Welcome {
+            server_time_ms: shared.clock.now_ms(),
+            epoch: self.view.head.epoch,
+            through: position.through,
+            through_link: position.link.to_vec(),
+            limits: Some(pb::Limits {
+                max_batch_bytes: to_u32(limits::BATCH_BYTES),
+                max_in_flight: to_u32(limits::IN_FLIGHT),
+                max_batch_events: to_u32(limits::BATCH_EVENTS),
+            }),
+            audit_checkpoints: Vec::new(),
+            new_epoch: position.new_epoch,
+        };
+        self.send(to_device::Body::Welcome(welcome)).await?;
+        self.policy_sent = hello.policy_version;
+        self.notice_sent = hello.notice_version;
+        self.send_documents().await
+    }
+
+    /// Sends the notice and the policy when the phone has others.
+    async fn send_documents(&mut self) -> Result<()> {
+        let shared = self.shared.clone();
+        if let Some(newest) = notice::newest(&shared.db).await?
+            && newest.version != self.notice_sent
+        {
+            let signed = shared.ca.sign(pb::SignedKind::Notice, newest.bytes)?;
+            self.send(to_device::Body::Signed(signed)).await?;
+            self.notice_sent = newest.version;
+        }
+        let current = policy::current(&shared, &self.view.device).await?;
+        if current.version != self.policy_sent {
+            let signed = shared
+                .ca
+                .sign(pb::SignedKind::Policy, current.bytes.clone())?;
+            self.policy_sent = current.version;
+            self.view.policies.insert(current.version, current);
+            self.send(to_device::Body::Signed(signed)).await?;
+        }
+        Ok(())
+    }
+
+    async fn serve(
+        &mut self,
+        up: &mut Streaming<pb::FromDevice>,
+        signal: &mut tokio::sync::watch::Receiver<Signal>,
+        stop: CancellationToken,
+    ) -> End {
+        let rate = f64::from(self.shared.config.limits.batches_per_s);
+        let mut pace = Pace::new(rate);
+        loop {
+            let done = tokio::select! {
+                biased;
+                () = stop.cancelled() => Err(stopping()),
+                changed = signal.changed() => match changed {
+                    Ok(()) => {
+                        let now = *signal.borrow_and_update();
+                        self.heed(now).await
+                    }
+                    Err(_) => Err(End::Superseded),
+                },
+                Some(answer) = self.answers.next() => self.answer(answer).await.map_err(End::from),
+                message = up.message(), if self.answers.len() < limits::IN_FLIGHT => match message {
+                    Ok(Some(message)) => {
+                        pace.wait().await;
+                        self.hear(message).await.map_err(End::from)
+                    }
+                    Ok(None) => Err(End::Closed),
+                    Err(status) => Err(broken(&status)),
+                },
+            };
+            if let Err(end) = done {
+                return end;
+            }
+        }
+    }
+
+    async fn heed(&mut self, signal: Signal) -> std::result::Result<(), End> {
+        match signal {
+            Signal::Go => Ok(()),
+            Signal::Revoked => Err(Error::Forbidden("revoked: this phone was revoked").into()),
+            Signal::Superseded => {
+                let body = to_device::Body::Superseded(pb::Superseded {});
+                drop(self.send(body).await);
+                Err(End::Superseded)
+            }
+            Signal::Refresh(_) => {
+                let shared = self.shared.clone();
+                self.view.refresh(&shared).await?;
+                self.send_documents().await?;
+                if std::mem::take(&mut self.held) {
+                    self.send(to_device::Body::Resume(pb::Resume {})).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: pb::FromDevice) -> Result<()> {
+        let Some(body) = message.body else {
+            return Err(Error::Invalid("an empty message".to_owned()));
+        };
+        let shared = self.shared.clone();
+        match body {
+            from_device::Body::Hello(_) => {
+                Err(Error::Invalid("a session has one hello".to_owned()))
+            }
+            from_device::Body::Batch(batch) => self.batch(&batch).await,
+            from_device::Body::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
+            from_device::Body::GrantProof(proof) => {
+                // The consent record it proves may still be on its way to the disk.
+                self.drain().await?;
+                let epoch = self.view.head.epoch;
+                let View {
+                    device, consents, ..
+                } = &mut self.view;
+                let receipt = consent::prove(&shared, device, epoch, proof, consents).await?;
+                self.send(to_device::Body::Signed(receipt)).await
+            }
+            from_device::Body::Status(status) => {
+                let now_ms = shared.clock.now_ms();
+                devices::set_status(&shared.db, self.view.device.device, &status, now_ms).await
+            }
+            from_device::Body::Answer(_)
+            | from_device::Body::SubjectRequest(_)
+            | from_device::Body::Complaint(_)
+            | from_device::Body::Done(_) => {
+                tracing::warn!(device = %self.view.device.device, "a letter came that is not handled yet");
+                Ok(())
+            }
+        }
+    }
+
+    fn checkpoint(&self, checkpoint: &pb::Checkpoint) -> Result<()> {
+        use mingjing_proto::{chain, device_signed};
+        let link = checkpoint.link[..]
+            .try_into()
+            .map_err(|_| Error::Invalid("a link is 32 bytes".to_owned()))?;
+        let bytes = chain::checkpoint_bytes(checkpoint.epoch, checkpoint.seq, &link);
+        device_signed::verify(&self.view.device.point, &bytes, &checkpoint.signature)
+            .map_err(|_| Error::Invalid("a checkpoint is not signed by this phone".to_owned()))
+    }
+
+    async fn batch(&mut self, batch: &pb::Batch) -> Result<()> {
+        let began = tokio::time::Instant::now();
+        let records =
+            validate::records(batch).map_err(|error| Error::Invalid(error.to_string()))?;
+        let head = self.view.head;
+        if batch.epoch != head.epoch || (self.dropping && records[0].first_seq > head.seq + 1) {
+            return Ok(());
+        }
+        self.dropping = false;
+        let shared = self.shared.clone();
+        let decided = ingest::decide(&shared, &mut self.view, records).await?;
+        let mut pending = Pending {
+            began,
+            generation: self.generation,
+            epoch: self.view.head.epoch,
+            through: self.view.head.seq,
+            refused: Vec::new(),
+            findings: Vec::new(),
+            resend_from: 0,
+            held: None,
+        };
+        let mut fork = None;
+        match decided.stop {
+            None => {}
+            Some(Stop::Hole { resend_from }) => {
+                self.dropping = true;
+                pending.resend_from = resend_from;
+            }
+            Some(Stop::Held { seq, reason }) => {
+                self.dropping = true;
+                self.held = true;
+                self.shared.metrics.held.inc();
+                tracing::info!(device = %self.view.device.device, seq, ?reason, "record held");
+                pending.held = Some(pb::Held {
+                    seq,
+                    reason: reason.into(),
+                });
+            }
+            Some(Stop::Fork { after_seq, record }) => fork = Some((after_seq, record)),
+        }
+        let outcome = match decided.prepared {
+            Some(mut prepared) => {
+                pending.refused = std::mem::take(&mut prepared.refused);
+                pending.findings = prepared.notices(&self.view);
+                Some(self.committer.submit(prepared).await?)
+            }
+            None => None,
+        };
+        self.answers.push_back(Box::pin(settle(pending, outcome)));
+        if let Some((after_seq, record)) = fork {
+            self.fork(after_seq, &record).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers everything under way.
+    async fn drain(&mut self) -> Result<()> {
+        while let Some(answer) = self.answers.next().await {
+            self.answer(answer).await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, (pending, outcome): Answer) -> Result<()> {
+        if pending.generation != self.generation {
+            return Ok(());
+        }
+        match outcome {
+            None | Some(Ok(Outcome::Stored)) => {}
+            Some(Err(error)) => return Err(error),
+            Some(Ok(Outcome::Stale)) => {
+                let shared = self.shared.clone();
+                self.generation += 1;
+                self.view = View::load(&shared, self.view.device.device).await?;
+                if !self.view.active() {
+                    return Err(Error::Forbidden("revoked: this phone was revoked"));
+                }
+                self.dropping = true;
+                let head = self.view.head;
+                return self
+                    .send(to_device::Body::Ack(pb::Ack {
+                        epoch: head.epoch,
+                        through: head.seq,
+                        resend_from: head.seq + 1,
+                        held: None,
+                        refused: Vec::new(),
+                    }))
+                    .await;
+            }
+        }
+        self.send(to_device::Body::Ack(pb::Ack {
+            epoch: pending.epoch,
+            through: pending.through,
+            resend_from: pending.resend_from,
+            held: pending.held,
+            refused: pending.refused,
+        }))
+        .await?;
+        let took = pending.began.elapsed().as_secs_f64();
+        self.shared.metrics.ack_seconds.observe(took);
+        for finding in pending.findings {
+            self.send(to_device::Body::FindingNotice(finding)).await?;
+        }
+        Ok(())
+    }
+
+    /// Quarantines the record that differs and begins a new epoch.
+    async fn fork(&mut self, after_seq: u64, record: &validate::Record) -> Result<()> {
+        self.drain().await?;
+        let shared = self.shared.clone();
+        shared.metrics.forks.inc();
+        let now_ms = shared.clock.now_ms();
+        let device = self.view.device.device;
+        let epoch = self.view.head.epoch;
+        let name = KeyName {
+            account: device.to_string(),
+            day: NO_DAY,
+            category: record.category as i32,
+        };
+        let inner = record.inner();
+        let key = shared.sealer.key(&shared.db, &name, now_ms).await?;
+        let aad = [
+            b"forks",
+            &device.0[..],
+            &epoch.to_be_bytes(),
+            &record.first_seq.to_be_bytes(),
+            &inner,
+        ]
+        .concat();
+        let sealed = key.seal(Purpose::Record, &aad, &record.body);
+        sqlx::query(
+            "insert into forks (device, epoch, first_seq, link, sealed, at_ms)
+             values ($1, $2, $3, $4, $5, $6) on conflict do nothing",
+        )
+        .bind(&device.0[..])
+        .bind(epoch.cast_signed())
+        .bind(record.first_seq.cast_signed())
+        .bind(&inner[..])
+        .bind(sealed)
+        .bind(now_ms)
+        .execute(shared.db.writer())
+        .await?;
+        let next = self.view.head.epoch + 1;
+        let position = hello::new_epoch(&shared, &mut self.view, next, after_seq, "fork").await?;
+        self.dropping = true;
+        match position.new_epoch {
+            Some(new_epoch) => self.send(to_device::Body::NewEpoch(new_epoch)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+async fn settle(pending: Pending, outcome: Option<oneshot::Receiver<Result<Outcome>>>) -> Answer {
+    let Some(outcome) = outcome else {
+        return (pending, None);
+    };
+    let outcome = outcome
+        .await
+        .unwrap_or(Err(Error::Unavailable("the collector is stopping")));
+    (pending, Some(outcome))
+}
+
+fn to_u32(number: usize) -> u32 {
+    u32::try_from(number).expect("limits fit 32 bits")
+}
+
+fn stopping() -> End {
+    End::Failed(Error::Unavailable("the collector is stopping"))
+}
+
+fn invalid(what: &str) -> End {
+    End::Failed(Error::Invalid(what.to_owned()))
+}
+
+/// A broken connection is no news; a message against the limits is.
+fn broken(status: &Status) -> End {
+    if status.code() == tonic::Code::OutOfRange || status.code() == tonic::Code::Internal {
+        return invalid("a message that does not decode or is too large");
+    }
+    End::Closed
+}
+
+/// A phone's messages a second, with bursts of twice that; waiting is back-pressure on its stream.
+struct Pace {
+    per_s: f64,
+    tokens: f64,
+    last: tokio::time::Instant,
+}
+
+impl Pace {
+    fn new(per_s: f64) -> Self {
+        Self {
+            per_s,
+            tokens: 2.0 * per_s,
+            last: tokio::time::Instant::now(),
+        }
+    }
+
+    async fn wait(&mut self) {
+        let now = tokio::time::Instant::now();
+        let gained = now.duration_since(self.last).as_secs_f64() * self.per_s;
+        self.tokens = (self.tokens + gained).min(2.0 * self.per_s);
+        self.last = now;
+        if self.tokens < 1.0 {
+            let missing = Duration::from_secs_f64((1.0 - self.tokens) / self.per_s);
+            tokio::time::sleep(missing).await;
+        }
+        self.tokens -= 1.0;
+    }
+}

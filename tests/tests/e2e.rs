@@ -1,0 +1,17 @@
+//! End to end: a real collector, real TLS, phones honest and not.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, and says where"
+)]
+
+mod e2e {
+    mod agent;
+    mod backup;
+    mod collectors;
+    mod faults;
+    mod kill;
+    mod metrics;
+    mod stores;
+    mod wire;
+}
