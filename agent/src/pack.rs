@@ -2,11 +2,12 @@
 //!
 //! Invariants:
 //! - a set of packs loads whole or not at all, and every error names the file, the line and the cure;
-//! - every expression is linear in its input (`regex`), and sizes, counts and expressions are capped;
+//! - every expression is linear in its input, and sizes, counts and expressions are capped;
 //! - every pattern carries at least one hit and one near miss, and is checked against all of them;
 //! - a window's role depends on its class name alone, never on text.
 
 mod check;
+mod expression;
 mod mask;
 mod pattern;
 mod source;
@@ -16,6 +17,7 @@ use std::sync::{Arc, OnceLock};
 use mingjing_proto::pb;
 
 pub use check::{Checked, check_files};
+pub(crate) use expression::{Expression, Letters};
 use pattern::compile;
 pub(crate) use pattern::{Captured, Outcome, Pattern, Place, Rest};
 use source::{PackSource, VersionRange};
@@ -244,17 +246,20 @@ impl PackSet {
         if text.is_empty() || text.len() > place.longest() {
             return None;
         }
+        let letters = Letters::of(text);
         self.patterns(package, place)
+            .filter(|pattern| pattern.regex.may_match(letters))
             .find_map(|pattern| Some((pattern, pattern.captures(text)?)))
     }
 
     /// Whether any pattern of a place takes the text.
     pub(crate) fn any(&self, package: &str, place: Place, text: &str) -> bool {
-        !text.is_empty()
-            && text.len() <= place.longest()
-            && self
-                .patterns(package, place)
-                .any(|pattern| pattern.is_match(text))
+        if text.is_empty() || text.len() > place.longest() {
+            return false;
+        }
+        let letters = Letters::of(text);
+        self.patterns(package, place)
+            .any(|pattern| pattern.regex.may_match(letters) && pattern.is_match(text))
     }
 
     /// The content of a type tag such as `图片`, without its brackets.

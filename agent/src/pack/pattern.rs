@@ -4,10 +4,11 @@
 
 use mingjing_proto::pb::{Confidence, Direction, Kind};
 use mingjing_proto::vocabulary::{COVERAGE_CONTENTS, MESSAGE_CONTENTS, Named};
-use regex::{Captures, Regex, RegexBuilder};
+use regex_lite::Captures;
 use serde::Deserialize;
 
-use super::source::{EXPRESSION_BYTES, PatternSource};
+use super::expression::Expression;
+use super::source::PatternSource;
 use super::{PackError, WindowRole};
 
 /// The structural place a pattern is read in.
@@ -124,13 +125,13 @@ pub(crate) struct Pattern {
     pub(crate) content: String,
     pub(crate) confidence: Option<Confidence>,
     pub(crate) rest: Rest,
-    pub(crate) title: Option<Regex>,
-    pub(crate) regex: Regex,
-    pub(crate) also: Vec<Regex>,
-    pub(crate) never: Vec<Regex>,
+    pub(crate) title: Option<Expression>,
+    pub(crate) regex: Expression,
+    pub(crate) also: Vec<Expression>,
+    pub(crate) never: Vec<Expression>,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) flip: bool,
-    pub(crate) maybe: Vec<Regex>,
+    pub(crate) maybe: Vec<Expression>,
 }
 
 /// Named captures of one match; absent groups are empty.
@@ -155,14 +156,10 @@ impl<'t> Captured<'t> {
 impl Pattern {
     /// The fields, when the text matches.
     pub(crate) fn captures<'t>(&self, text: &'t str) -> Option<Captured<'t>> {
-        // Most texts match nothing, and telling so costs less without captures.
-        if !self.regex.is_match(text) {
-            return None;
+        if self.regex.has_groups() {
+            return self.regex.captures(text).map(|it| Captured(Some(it)));
         }
-        if self.regex.captures_len() == 1 {
-            return Some(Captured(None));
-        }
-        self.regex.captures(text).map(|it| Captured(Some(it)))
+        self.regex.is_match(text).then_some(Captured(None))
     }
 
     /// Whether everything the pattern takes is spelled out in it: no part anybody could have written.
@@ -185,14 +182,14 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
         problem,
         cure,
     };
-    let regex = |text: &str| expression(text).map_err(|it| fail(it, "correct the expression"));
+    let regex = |text: &str| Expression::new(text).map_err(|it| fail(it, "correct the expression"));
     let kind = |name: &Option<String>| match name {
         Some(name) => Kind::from_name(name)
             .map(Some)
             .ok_or_else(|| fail(format!("no kind {name}"), "use a kind of activity.proto")),
         None => Ok(None),
     };
-    let pattern = Pattern {
+    let mut pattern = Pattern {
         kind: kind(&source.kind)?,
         kind_out: kind(&source.kind_out)?,
         direction: word(source.direction.as_deref())
@@ -256,6 +253,7 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
             return Err(fail(format!("hits its miss {miss:?}"), "correct either"));
         }
     }
+    pattern.regex.release();
     Ok(pattern)
 }
 
@@ -266,64 +264,6 @@ fn word<T: Named>(name: Option<&str>) -> Result<Option<T>, String> {
             .ok_or_else(|| format!("no word {name}")),
         None => Ok(None),
     }
-}
-
-fn expression(text: &str) -> Result<Regex, String> {
-    if text.len() > EXPRESSION_BYTES {
-        return Err("the expression is longer than 2000 bytes".into());
-    }
-    RegexBuilder::new(&plain_classes(text))
-        .size_limit(256 * 1024)
-        .dfa_size_limit(64 * 1024)
-        .nest_limit(20)
-        .dot_matches_new_line(true)
-        .build()
-        .map_err(|error| {
-            let text = error.to_string();
-            text.lines().last().unwrap_or_default().trim().to_owned()
-        })
-}
-
-/// `\d` and `\s` as what the apps write. Unicode's own classes make an expression tens of kilobytes large.
-fn plain_classes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut in_class = false;
-    let mut chars = text.chars();
-    while let Some(it) = chars.next() {
-        match it {
-            '\\' => {
-                let class = match chars.next() {
-                    Some('d') => "0-9",
-                    Some('s') => " \\t\\n\\x{a0}\\x{3000}",
-                    Some(other) => {
-                        plain.push('\\');
-                        plain.push(other);
-                        continue;
-                    }
-                    None => {
-                        plain.push('\\');
-                        continue;
-                    }
-                };
-                if in_class {
-                    plain.push_str(class);
-                } else {
-                    plain.push('[');
-                    plain.push_str(class);
-                    plain.push(']');
-                }
-            }
-            other => {
-                in_class = match other {
-                    '[' => true,
-                    ']' => false,
-                    _ => in_class,
-                };
-                plain.push(other);
-            }
-        }
-    }
-    plain
 }
 
 fn line_of(yaml: &str, id: &str) -> usize {

@@ -12,7 +12,6 @@ use super::{PackError, Place, WindowRole};
 const FILES: usize = 16;
 const FILE_BYTES: usize = 512 * 1024;
 const PATTERNS: usize = 1000;
-pub(super) const EXPRESSION_BYTES: usize = 2000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use mingjing_proto::pb::{Confidence, Direction, Kind, Source};
 use super::draft::Draft;
 use super::layout::{Part, Side, bounded, is_company_line};
 use super::{Context, money, text};
-use crate::pack::{Pattern, Place, Rest};
+use crate::pack::{Expression, Pattern, Place, Rest};
 
 /// Reads one bubble; none when it holds nothing of meaning.
 pub(super) fn read(
@@ -77,7 +77,7 @@ fn structured(
         let label = all
             .iter()
             .position(|it| it.len() <= 512 && pattern.is_match(it))?;
-        let others = |rule: &regex::Regex| {
+        let others = |rule: &Expression| {
             all.iter()
                 .enumerate()
                 .any(|(at, it)| at != label && rule.is_match(it))

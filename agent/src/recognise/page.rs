@@ -12,7 +12,7 @@ use mingjing_proto::pb::{self, Confidence, Direction, Kind, Source};
 use super::draft::Draft;
 use super::seen::Channel;
 use super::{Context, chat, money, text};
-use crate::pack::{Captured, Outcome, Pattern, Place, WindowRole};
+use crate::pack::{Captured, Expression, Outcome, Pattern, Place, WindowRole};
 
 /// What follows a dialog counts for this long.
 const DIALOG_MS: i64 = 2 * 60 * 1000;
@@ -344,7 +344,7 @@ fn fits<'p, 't>(
         let found = short.then(|| pattern.captures(line)).flatten()?;
         Some((at, found))
     })?;
-    let others = |rule: &regex::Regex| {
+    let others = |rule: &Expression| {
         lines
             .iter()
             .enumerate()
