@@ -1,4 +1,4 @@
-//! Searches files for phrases that must not be readable in them.
+//! Searches files for many phrases that must not be readable in them, in one pass.
 //!
 //! Invariant: a phrase is found as UTF-8, as UTF-16 of either order and inside base64 of either
 //! alphabet at any of its three offsets.
@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use daachorse::DoubleArrayAhoCorasick;
+
+use crate::search;
 
 /// What a search came to.
 #[derive(Debug, Default)]
@@ -21,8 +21,8 @@ pub struct Searched {
     pub found: Vec<(PathBuf, String)>,
 }
 
-/// Searches every file below `dir`.
-pub fn search(dir: &Path, phrases: &[String]) -> anyhow::Result<Searched> {
+/// Searches every file below `dir`, all phrases in one pass.
+pub fn search_all(dir: &Path, phrases: &[String]) -> anyhow::Result<Searched> {
     let mut patterns: Vec<(Vec<u8>, usize)> = phrases
         .iter()
         .enumerate()
@@ -63,29 +63,25 @@ pub fn search(dir: &Path, phrases: &[String]) -> anyhow::Result<Searched> {
 
 /// How a phrase may lie in a file.
 fn forms(phrase: &str) -> Vec<Vec<u8>> {
-    let utf8 = phrase.as_bytes().to_vec();
-    let units = || phrase.encode_utf16();
-    let little = units().flat_map(u16::to_le_bytes).collect();
-    let big = units().flat_map(u16::to_be_bytes).collect();
-    let mut forms: Vec<Vec<u8>> = vec![utf8, little, big];
-    for offset in 0..3 {
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let mut bytes = vec![0; offset];
-            bytes.extend_from_slice(phrase.as_bytes());
-            let text = engine.encode(&bytes);
-            // Characters that also hold bits of what stands before or behind say nothing.
-            let from = (offset * 8).div_ceil(6);
-            let to = bytes.len() * 8 / 6;
-            if let Some(inner) = text.get(from..to) {
-                forms.push(inner.as_bytes().to_vec());
-            }
-        }
-    }
+    let mut forms = search::forms(phrase);
+    let url_safe = |form: &Vec<u8>| {
+        let swapped = form.iter().map(|byte| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        });
+        swapped.collect()
+    };
+    let others: Vec<_> = forms.iter().map(url_safe).collect();
+    forms.extend(others);
     forms
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
     use super::*;
 
     #[test]
@@ -106,13 +102,15 @@ mod tests {
         for (name, offset) in [("base0", 0), ("base1", 1), ("base2", 2)] {
             files.push((name, STANDARD_NO_PAD.encode(around(offset)).into_bytes()));
         }
+        files.push(("url", URL_SAFE_NO_PAD.encode(around(1)).into_bytes()));
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("below")).unwrap();
         for (name, bytes) in &files {
             std::fs::write(dir.path().join("below").join(name), bytes).unwrap();
         }
         std::fs::write(dir.path().join("clean"), "油焖春天的笋").unwrap();
-        let searched = search(dir.path(), &[phrase.to_owned(), "别的词语啊".to_owned()]).unwrap();
+        let searched =
+            search_all(dir.path(), &[phrase.to_owned(), "别的词语啊".to_owned()]).unwrap();
         let mut names: Vec<_> = searched
             .found
             .iter()
@@ -122,7 +120,10 @@ mod tests {
             })
             .collect();
         names.sort_unstable();
-        assert_eq!(names, ["base0", "base1", "base2", "big", "little", "utf8"]);
-        assert_eq!(searched.files, 7);
+        assert_eq!(
+            names,
+            ["base0", "base1", "base2", "big", "little", "url", "utf8"]
+        );
+        assert_eq!(searched.files, 8);
     }
 }

@@ -34,6 +34,8 @@ pub struct Played {
     pub events: u64,
     /// Events it kept after it was withdrawn or revoked.
     pub events_after: u64,
+    /// Events that waited when the network came back.
+    pub waiting: u64,
 }
 
 /// What happens to a phone at a moment.
@@ -94,6 +96,9 @@ async fn play(
                 over = true;
             }
             Some((_, Step::Network(whole))) => {
+                if whole {
+                    played.waiting = player.phone.agent.status().queued_events;
+                }
                 if let Some(cut) = &player.cut {
                     cut.set_whole(whole);
                 }

@@ -195,6 +195,12 @@ async fn phone(
                 "an alert is newer than the revocation".to_owned(),
             );
         }
+        Fate::Offline { .. } if played.waiting == 0 => {
+            differ(
+                false,
+                "nothing waited while the network was away".to_owned(),
+            );
+        }
         Fate::Works | Fate::Offline { .. } => {
             differ(played.events > 0, "nothing was kept".to_owned());
             differ(
@@ -249,7 +255,7 @@ pub fn files(dir: &Path, people: &[Person], report: &mut Report) -> anyhow::Resu
         .flat_map(|person| person.absent.iter().chain(&person.sealed))
         .cloned()
         .collect();
-    let searched = forbidden::search(dir, &phrases)?;
+    let searched = forbidden::search_all(dir, &phrases)?;
     report.phrases = phrases.len();
     report.files = searched.files;
     report.bytes = searched.bytes;
@@ -259,7 +265,7 @@ pub fn files(dir: &Path, people: &[Person], report: &mut Report) -> anyhow::Resu
     );
     // The search has to be able to find: departments are plain columns.
     if let Some(person) = people.first()
-        && forbidden::search(
+        && forbidden::search_all(
             &dir.join("collector"),
             std::slice::from_ref(&person.department),
         )?
