@@ -139,7 +139,7 @@ async fn enroll(shared: &Shared, request: pb::EnrollRequest) -> Result<pb::Enrol
         let id = DeviceId::from_slice(&used_by).map_err(|_| REFUSED)?;
         let device = devices::load(&shared.db, id).await?;
         if device.state == State::Revoked {
-            return Err(Error::Forbidden("this phone was revoked"));
+            return Err(Error::Revoked);
         }
         let (chain, _) = certificate(shared, &key, id, now_ms)?;
         return answer(
@@ -249,7 +249,7 @@ pub async fn renew(
     let (id, _) = ca::device_of(&certificate_now)?;
     let device = devices::load(&shared.db, id).await?;
     if device.state == State::Revoked {
-        return Err(Error::Forbidden("revoked: this phone was revoked"));
+        return Err(Error::Revoked);
     }
     let key = DeviceKey::from_csr(&request.csr_der)?;
     if key.spki != device.spki {

@@ -58,6 +58,9 @@ pub enum Error {
     /// The phone waits for confirmation in the console.
     #[error("pending: confirm this phone's code in the console")]
     Pending,
+    /// The phone was revoked: the agent knows this state by the first word.
+    #[error("revoked: this phone was revoked; enrol it again with a new code")]
+    Revoked,
     /// The collector is stopping or can't write.
     #[error("unavailable: {0}")]
     Unavailable(&'static str),
@@ -125,7 +128,7 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             Self::Unauthenticated(_) => Code::Unauthenticated,
-            Self::Forbidden(_) => Code::Forbidden,
+            Self::Forbidden(_) | Self::Revoked => Code::Forbidden,
             Self::NotFound(_) => Code::NotFound,
             Self::Invalid(_) => Code::Invalid,
             Self::Conflict(_) => Code::Conflict,

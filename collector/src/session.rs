@@ -69,7 +69,7 @@ impl Service {
         match view.device.state {
             State::Active => Ok(view),
             State::Pending => Err(Error::Pending),
-            State::Revoked => Err(Error::Forbidden("revoked: this phone was revoked")),
+            State::Revoked => Err(Error::Revoked),
         }
     }
 }

@@ -266,7 +266,7 @@ impl Session {
     async fn heed(&mut self, signal: Signal) -> std::result::Result<(), End> {
         match signal {
             Signal::Go => Ok(()),
-            Signal::Revoked => Err(Error::Forbidden("revoked: this phone was revoked").into()),
+            Signal::Revoked => Err(Error::Revoked.into()),
             Signal::Superseded => {
                 let body = to_device::Body::Superseded(pb::Superseded {});
                 drop(self.send(body).await);
@@ -404,7 +404,7 @@ impl Session {
                 self.generation += 1;
                 self.view = View::load(&shared, self.view.device.device).await?;
                 if !self.view.active() {
-                    return Err(Error::Forbidden("revoked: this phone was revoked"));
+                    return Err(Error::Revoked);
                 }
                 self.dropping = true;
                 let head = self.view.head;

@@ -188,3 +188,26 @@ fn no_trace(dir: &Path, secrets: &[&str]) {
         );
     }
 }
+
+/// The first word of a refusal tells the agent its state: it must not go on knocking.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_phone_knows_that_it_is_revoked() {
+    let scene = Scene::start(Engine::Sqlite).await.unwrap();
+    let phone = enrolled(&scene, "phone").await;
+    let phone = blocking(move || {
+        phone.grant(PASSWORD).unwrap();
+        phone
+    })
+    .await;
+    let shared = &scene.collector.shared;
+    let device = mingjing_collector::devices::list(&shared.db).await.unwrap()[0].device;
+    mingjing_collector::devices::revoke(shared, device, "it")
+        .await
+        .unwrap();
+    blocking(move || {
+        phone
+            .wait("revoked", |status| status.session == "revoked")
+            .unwrap()
+    })
+    .await;
+}
