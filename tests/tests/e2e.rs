@@ -9,6 +9,7 @@ mod e2e {
     mod agent;
     mod backup;
     mod collectors;
+    mod enrolment;
     mod faults;
     mod kill;
     mod metrics;
