@@ -1,13 +1,10 @@
 //! What the collector really holds, read by a process that is neither side.
 //!
-//! Invariants: texts are opened with the collector's own keys but counted here; chains are recomputed
-//! from the stored headers alone.
+//! Invariant: texts are opened with the collector's own keys but counted by the caller.
 
-use anyhow::Context as _;
 use mingjing_collector::Shared;
 use mingjing_collector::archive::RecordRow;
 use mingjing_collector::seal::{KeyName, Purpose};
-use mingjing_proto::chain::{self, Link, Place};
 use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb::{self, Category};
 use prost::Message;
@@ -61,70 +58,4 @@ pub async fn texts(shared: &Shared) -> anyhow::Result<Vec<String>> {
         texts.extend(events.activities.into_iter().map(|activity| activity.text));
     }
     Ok(texts)
-}
-
-/// Recomputes every device's chain from the stored headers; returns how many records hold.
-pub async fn verify_chains(shared: &Shared) -> anyhow::Result<usize> {
-    let rows = sqlx::query(
-        "select r.device, r.epoch, r.first_seq, r.count, r.category, r.inner_hash, r.link, d.spki
-         from records r join devices d on d.device = r.device
-         order by r.device, r.epoch, r.first_seq",
-    )
-    .fetch_all(shared.db.reader())
-    .await?;
-    let mut at: Option<(Vec<u8>, i64, i64, Link)> = None;
-    for row in &rows {
-        let device: Vec<u8> = row.try_get("device")?;
-        let epoch: i64 = row.try_get("epoch")?;
-        let first_seq: i64 = row.try_get("first_seq")?;
-        let count: i64 = row.try_get("count")?;
-        let link: Link = row.try_get::<&[u8], _>("link")?.try_into()?;
-        let inner: Link = row.try_get::<&[u8], _>("inner_hash")?.try_into()?;
-        let category = Category::try_from(i32::try_from(row.try_get::<i64, _>("category")?)?)?;
-        let (next, previous) = match &at {
-            Some((at_device, at_epoch, seq, link))
-                if *at_device == device && *at_epoch == epoch =>
-            {
-                (seq + 1, *link)
-            }
-            _ if epoch == 1 => (1, chain::genesis(row.try_get("spki")?)),
-            _ => (1, first_previous(shared, &device, epoch).await?),
-        };
-        anyhow::ensure!(
-            next == first_seq,
-            "a hole before seq {first_seq} of epoch {epoch}"
-        );
-        let place = Place {
-            epoch: epoch.cast_unsigned(),
-            first_seq: first_seq.cast_unsigned(),
-            count: u32::try_from(count)?,
-            category,
-        };
-        let gap = sqlx::query(
-            "select first_seq from gaps where device = $1 and epoch = $2 and first_seq = $3",
-        )
-        .bind(&device[..])
-        .bind(epoch)
-        .bind(first_seq)
-        .fetch_optional(shared.db.reader())
-        .await?;
-        if gap.is_none() {
-            anyhow::ensure!(
-                chain::link(&previous, place, &inner) == link,
-                "seq {first_seq} does not follow"
-            );
-        }
-        at = Some((device, epoch, first_seq + count - 1, link));
-    }
-    Ok(rows.len())
-}
-
-async fn first_previous(shared: &Shared, device: &[u8], epoch: i64) -> anyhow::Result<Link> {
-    let row = sqlx::query("select previous from epochs where device = $1 and epoch = $2")
-        .bind(device)
-        .bind(epoch)
-        .fetch_optional(shared.db.reader())
-        .await?
-        .context("an epoch without a beginning")?;
-    Ok(row.try_get::<&[u8], _>("previous")?.try_into()?)
 }
