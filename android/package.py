@@ -14,6 +14,8 @@ import subprocess
 import sys
 import zipfile
 
+import manifest
+
 PAGE = 16384
 EPOCH = (2026, 1, 1, 0, 0, 0)
 HEADER = 30
@@ -62,8 +64,9 @@ def check(apk, abis):
         key, _, rest = line.partition(":")
         if key in ("minSdkVersion", "sdkVersion", "targetSdkVersion"):
             value[key] = int(rest.strip("'"))
-
-
+    broken = list(manifest.problems(apk))
+    if broken:
+        sys.exit("\n".join(f"{apk}: {it}" for it in broken))
     print(json.dumps({
         "apk": os.path.relpath(apk, ".."),
         "apk_bytes": os.path.getsize(apk),

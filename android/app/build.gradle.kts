@@ -55,6 +55,7 @@ val rust by tasks.registering(Exec::class) {
         "-o", layout.buildDirectory.dir("rust").get().asFile.path,
         "build", "--package", "mingjing-agent", "--lib", "--features", "jni", "--profile", "android",
     )
+    environment("ANDROID_NDK_HOME", androidComponents.sdkComponents.ndkDirectory.get().asFile.path)
     environment("RUSTFLAGS", "-Clink-arg=-Wl,-z,max-page-size=16384")
 }
 tasks.named("preBuild") { dependsOn(rust) }
