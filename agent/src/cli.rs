@@ -4,6 +4,7 @@ mod consent;
 mod dump;
 mod enroll;
 mod export;
+mod letter;
 mod pack;
 mod place;
 mod recognise;
@@ -31,6 +32,8 @@ enum Command {
     Enroll(enroll::Arguments),
     /// Show the notice, and accept, refuse or withdraw
     Consent(consent::Arguments),
+    /// Write to the company: answer a finding, ask for one's rights, complain; or list what was written
+    Letter(letter::Arguments),
     /// Keep a session open until interrupted
     Run(run::Arguments),
     /// Hand recorded signals (JSON lines) to the agent, in order, as if they happened
@@ -60,6 +63,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::Enroll(arguments) => done(enroll::run(&arguments)),
         Command::Consent(arguments) => consent::run(&arguments),
+        Command::Letter(arguments) => letter::run(&arguments),
         Command::Run(arguments) => done(run::run(&arguments)),
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Recognise(arguments) => done(recognise::run(&arguments)),

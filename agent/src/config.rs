@@ -30,6 +30,8 @@ pub struct Config {
     pub status_interval: Duration,
     /// Least time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// How long a letter waits for the collector's word before it is sent again in one session.
+    pub letter_interval: Duration,
     /// How long a held record waits before it is tried again by itself.
     pub held_wait: Duration,
     /// HTTP/2 ping interval; it is the only timer of an idle session.
@@ -50,6 +52,7 @@ impl Config {
             superseded_wait: Duration::from_mins(10),
             status_interval: Duration::from_secs(30),
             checkpoint_interval: Duration::from_mins(1),
+            letter_interval: Duration::from_mins(15),
             held_wait: Duration::from_mins(5),
             keep_alive: Duration::from_mins(2),
         }

@@ -11,6 +11,7 @@ mod letters;
 mod receive;
 mod record;
 mod view;
+mod witness;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::scope::{Drop, Drops, Gate};
 
 pub use decide::ChoiceError;
 pub(crate) use decide::Draft;
+pub use letters::LetterError;
 pub use record::Recorded;
 pub use view::{Letter, Status};
 

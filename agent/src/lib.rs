@@ -49,7 +49,7 @@ use crate::core::Core;
 use crate::identity::{Identity, IdentityError, SignError, Signer};
 use crate::shared::Shared;
 
-pub use crate::core::{ChoiceError, Letter, Recorded, Status};
+pub use crate::core::{ChoiceError, Letter, LetterError, Recorded, Status};
 pub use crate::notice::Rendered;
 
 /// This agent's version.
@@ -103,6 +103,9 @@ pub enum AgentError {
     /// A decision.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
+    /// A letter.
+    #[error(transparent)]
+    Letter(#[from] LetterError),
     /// The device key. A withdrawal is in force all the same and is signed later.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -268,9 +271,24 @@ impl Agent {
         self.shared.core().letters()
     }
 
+    /// What the employee wrote: the newest answered ones, then those that wait, oldest first.
+    pub fn own_letters(&self) -> Vec<pb::OwnLetter> {
+        self.shared.core().own_letters()
+    }
+
     /// Approved wordings.
     pub fn scripts(&self) -> Option<pb::Scripts> {
         self.shared.core().scripts()
+    }
+
+    /// The two checkpoints that contradict each other, if any do: what proves that a log was changed.
+    pub fn contradicting_checkpoints(&self) -> Vec<pb::Signed> {
+        self.shared.core().contradicting()
+    }
+
+    /// The company's root certificates this phone holds, DER.
+    pub fn roots(&self) -> Vec<Vec<u8>> {
+        self.shared.identity().roots.clone()
     }
 
     /// Audit checkpoints witnessed, as the collector signed them.

@@ -6,18 +6,21 @@
 //! opened only after the opening is in the audit chain (C16), with a reason, where the person it
 //! concerns can see it.
 
+mod letters;
 mod reading;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::findings::{Finding, Reach};
+use crate::letters::{FOR_PRIVACY, Stored};
 use crate::people::{self, EVERYWHERE, Person, Role};
 
-pub(crate) use reading::reach_of;
+pub use letters::{OpenedLetter, letters_for_privacy, open_letter, open_own_letter, own_letters};
 pub use reading::{
     Opened, Reading, act, audit_log, could_handle, holder_names, list_findings, load_finding,
     open_finding, open_own_finding, own_findings, readers_of,
 };
+pub(crate) use reading::{opening, reach_of};
 
 /// Characters a reason has at least.
 pub const SHORTEST_REASON: usize = 4;
@@ -86,6 +89,12 @@ pub enum What<'a> {
     FindingText(&'a Finding),
     /// Taking a step with a finding.
     HandleFinding(&'a Finding),
+    /// Subject requests and complaints, and their text.
+    Letters,
+    /// One of them.
+    Letter(&'a Stored),
+    /// A letter he wrote himself.
+    OwnLetter(&'a Stored),
     /// What concerns himself: his findings with their text, who read him.
     OwnFinding(&'a Finding),
     /// Who read him and what there is about him.
@@ -142,6 +151,24 @@ pub fn decide(who: &Viewer, what: What<'_>, reason: Option<&str>) -> Result<Gran
                 Ok(grant)
             } else {
                 Err(Error::NotFound("finding"))
+            }
+        }
+        What::Letters => one_of(who, &[Role::Privacy]),
+        What::Letter(letter) => {
+            let grant = one_of(who, &[Role::Privacy])?;
+            let theirs = FOR_PRIVACY.contains(&letter.kind.as_str());
+            if theirs && letter.person != who.person.person {
+                Ok(grant)
+            } else {
+                Err(Error::NotFound("letter"))
+            }
+        }
+        What::OwnLetter(letter) => {
+            let grant = one_of(who, &[Role::Employee])?;
+            if letter.person == who.person.person {
+                Ok(grant)
+            } else {
+                Err(Error::NotFound("letter"))
             }
         }
         What::OwnPage => one_of(who, &[Role::Employee]),

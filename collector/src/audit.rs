@@ -181,18 +181,24 @@ impl Audit {
         Ok((entries, total))
     }
 
-    /// The newest entries with this action about one subject, newest first.
-    pub async fn about(db: &Db, subject: &str, action: &str, limit: i64) -> Result<Vec<Placed>> {
+    /// The newest entries with either action about one subject, newest first, with their chains' names.
+    pub async fn about(
+        db: &Db,
+        subject: &str,
+        actions: [&str; 2],
+        limit: i64,
+    ) -> Result<Vec<(String, Placed)>> {
         let rows = sqlx::query(
             "select collector, seq, at_ms, actor, action, subject, detail, link from audit
-             where subject = $1 and action = $2 order by at_ms desc, seq desc limit $3",
+             where subject = $1 and action in ($2, $3) order by at_ms desc, seq desc limit $4",
         )
         .bind(subject)
-        .bind(action)
+        .bind(actions[0])
+        .bind(actions[1])
         .bind(limit)
         .fetch_all(db.reader())
         .await?;
-        rows.iter().map(|row| Ok(placed(row)?.1)).collect()
+        rows.iter().map(placed).collect()
     }
 
     /// Recomputes every chain; returns how many entries hold, or the first that does not.

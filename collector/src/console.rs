@@ -17,6 +17,7 @@ mod format;
 mod guard;
 mod invitation;
 mod language;
+mod letters;
 mod login;
 mod overview;
 mod own;
@@ -94,6 +95,9 @@ pub fn router(shared: Arc<Shared>, stop: CancellationToken) -> Router {
         .route("/audit", get(audit_log::show))
         .route("/me", get(own::show))
         .route("/me/findings/{id}", get(own::show_finding))
+        .route("/me/letters/{*address}", post(letters::open_own))
+        .route("/letters", get(letters::show))
+        .route("/letters/{*address}", post(letters::open))
         .fallback(async || errors::Failure(Error::NotFound("page")))
         .method_not_allowed_fallback(async || errors::Failure(Error::NotFound("page")))
         .layer(from_fn(guard::check_form))

@@ -57,8 +57,10 @@ pub async fn take_turn(connection: &mut AnyConnection, job: &str) -> Result<()> 
     Ok(())
 }
 
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "first", include_str!("../migrations/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/0001_first.sql")),
+    (2, "letters", include_str!("../migrations/0002_letters.sql")),
+];
 
 /// Version of the schema this program works on.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

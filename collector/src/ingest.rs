@@ -133,6 +133,7 @@ impl Prepared {
                     .unwrap_or_default(),
                 at_ms: finding.at_ms,
                 state: "new".to_owned(),
+                through_ms: 0,
             })
             .collect()
     }

@@ -25,6 +25,7 @@ mod fixture;
 pub mod gaps;
 pub mod hours;
 pub mod ingest;
+pub mod letters;
 pub mod metrics;
 pub mod normalise;
 pub mod notice;

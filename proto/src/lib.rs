@@ -9,6 +9,7 @@ pub mod chain;
 pub mod device_signed;
 pub mod ids;
 pub mod json;
+pub mod letter;
 pub mod limits;
 pub mod manifest;
 pub mod signed;

@@ -30,6 +30,10 @@ pub const ATTESTATION_CERTS: usize = 8;
 pub const ATTESTATION_CERT_BYTES: usize = 16 * 1024;
 /// Bytes of a free text written by the employee (answer, complaint, request).
 pub const LETTER_BYTES: usize = 16 * 1024;
+/// Bytes of a letter's id.
+pub const LETTER_ID_BYTES: usize = 64;
+/// Letters of one phone the collector takes in 24 hours; the others wait on the phone.
+pub const LETTERS_PER_DAY: i64 = 200;
 /// Bytes of a password in a grant proof.
 pub const PASSWORD_BYTES: usize = 256;
 /// Bytes of buffered records on the phone before the oldest unsent go.

@@ -12,6 +12,7 @@ mod e2e {
     mod enrolment;
     mod faults;
     mod kill;
+    mod letters;
     mod metrics;
     mod packs;
     mod stores;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use mingjing_agent::{Agent, Letter};
 use mingjing_proto::json::{activity_to_line, rfc3339};
-use mingjing_proto::pb;
+use mingjing_proto::{letter, pb};
 use prost::Message;
 use serde_json::{Value, json};
 
@@ -45,11 +45,14 @@ fn copy(agent: &Agent) -> anyhow::Result<Value> {
     }
     let consents = agent.consents()?;
     let consents: Vec<Value> = consents.iter().map(consent).collect();
-    let letters: Vec<Value> = agent.letters().iter().map(letter).collect();
-    let checkpoints: Vec<String> = agent
-        .checkpoints()
+    let letters: Vec<Value> = agent.letters().iter().map(received).collect();
+    let checkpoints: Vec<Value> = agent.checkpoints().iter().map(checkpoint).collect();
+    let contradicting = agent.contradicting_checkpoints();
+    let contradicting: Vec<Value> = contradicting.iter().map(checkpoint).collect();
+    let roots: Vec<String> = agent
+        .roots()
         .iter()
-        .map(|it| BASE64_STANDARD.encode(it.encode_to_vec()))
+        .map(|it| BASE64_STANDARD.encode(it))
         .collect();
     Ok(json!({
         "status": agent.status(),
@@ -64,7 +67,10 @@ fn copy(agent: &Agent) -> anyhow::Result<Value> {
         })),
         "sent": sent,
         "letters": letters,
+        "own_letters": agent.own_letters().iter().map(own_letter).collect::<Vec<_>>(),
         "audit_checkpoints": checkpoints,
+        "audit_contradiction": contradicting,
+        "roots": roots,
     }))
 }
 
@@ -93,7 +99,34 @@ fn consent(newest: &pb::NewestConsent) -> Value {
     })
 }
 
-fn letter(letter: &Letter) -> Value {
+/// An audit checkpoint, readable and as signed: `mingjing-collector audit verify --witness` reads these.
+fn checkpoint(signed: &pb::Signed) -> Value {
+    let it = pb::AuditCheckpoint::decode(&*signed.payload).unwrap_or_default();
+    json!({
+        "collector": it.collector,
+        "seq": it.seq,
+        "link": hex::encode(&it.link),
+        "at": rfc3339(it.at_ms, 0),
+        "signed": BASE64_STANDARD.encode(signed.encode_to_vec()),
+    })
+}
+
+/// Something the employee wrote.
+pub(super) fn own_letter(own: &pb::OwnLetter) -> Value {
+    let body = own.letter.as_ref().and_then(|it| it.body.as_ref());
+    let letter = body.and_then(letter::of);
+    json!({
+        "kind": letter.map(|it| it.kind),
+        "id": letter.map(|it| it.id),
+        "asks": letter.map(|it| it.asks).filter(|it| !it.is_empty()),
+        "finding": letter.map(|it| it.finding).filter(|it| !it.is_empty()),
+        "text": letter.map(|it| it.text),
+        "state": own.state,
+        "at": (own.at_ms > 0).then(|| rfc3339(own.at_ms, 0)),
+    })
+}
+
+fn received(letter: &Letter) -> Value {
     match letter {
         Letter::Finding(it) => json!({
             "finding": it.finding_id, "rule": it.rule_id, "title": it.rule_title,

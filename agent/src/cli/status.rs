@@ -40,6 +40,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "chain      epoch {}, {} of {} acknowledged",
         status.epoch, status.acked_seq, status.head_seq
     );
+    println!("witness    {} audit checkpoints", status.checkpoints);
+    if !status.audit_contradiction.is_empty() {
+        println!("WARNING    {}", status.audit_contradiction);
+    }
+    if status.letters_waiting > 0 {
+        println!("letters    {} wait to be sent", status.letters_waiting);
+    }
     for problem in &status.problems {
         println!("problem    {problem}");
     }

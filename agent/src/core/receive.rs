@@ -60,16 +60,39 @@ impl Core {
         let mut letters = self.letters.clone();
         match &message.body {
             Some(Body::Signed(signed)) => return self.signed(signed, roots),
+            Some(Body::LetterReceived(it)) => return self.letter_received(it),
             Some(Body::FindingNotice(it)) => {
-                letters
+                // Sent again after every break: what is known changes nothing and is not shown again.
+                let known = letters
                     .findings
-                    .retain(|other| other.finding_id != it.finding_id);
-                keep(&mut letters.findings, it.clone());
+                    .iter()
+                    .any(|other| other.finding_id == it.finding_id && other.state == it.state);
+                if known && letters.findings_through_ms >= it.through_ms {
+                    return Ok(false);
+                }
+                letters.findings_through_ms = letters.findings_through_ms.max(it.through_ms);
+                if !known {
+                    let same = |other: &pb::FindingNotice| other.finding_id == it.finding_id;
+                    letters.findings.retain(|other| !same(other));
+                    keep(&mut letters.findings, it.clone());
+                }
+                self.keep_letters(letters)?;
+                return Ok(!known);
             }
             Some(Body::ReadReceipt(it)) => {
                 if let Some(signed) = &it.audit_checkpoint {
                     self.signed(signed, roots)?;
                     letters = self.letters.clone();
+                }
+                let through = &mut letters.reads_through;
+                match through.iter_mut().find(|at| at.collector == it.collector) {
+                    // One chain's receipts come in order: an older one has come before.
+                    Some(at) if it.audit_seq != 0 && it.audit_seq <= at.seq => return Ok(false),
+                    Some(at) => at.seq = at.seq.max(it.audit_seq),
+                    None => through.push(pb::AuditPosition {
+                        collector: it.collector.clone(),
+                        seq: it.audit_seq,
+                    }),
                 }
                 keep(&mut letters.read, it.clone());
             }

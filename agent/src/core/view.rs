@@ -84,8 +84,12 @@ pub struct Status {
     pub input_line: u64,
     /// When the certificate ends.
     pub certificate_until_ms: i64,
+    /// Letters the employee wrote that the collector does not have yet.
+    pub letters_waiting: usize,
     /// Audit checkpoints witnessed.
     pub checkpoints: usize,
+    /// What in the collector's audit log contradicts what it showed before; empty when nothing does.
+    pub audit_contradiction: String,
 }
 
 /// Something that passed between the employee and the collector.
@@ -167,6 +171,8 @@ impl Core {
             wall_ms: now.wall_ms,
             consents,
             language: self.language.clone(),
+            reads_through: self.letters.reads_through.clone(),
+            findings_through_ms: self.letters.findings_through_ms,
         })
     }
 
@@ -186,6 +192,7 @@ impl Core {
             pack_version: self.packs.version(),
             pack_problems: self.problems.iter().cloned().collect(),
             last_signal_ms: self.last_signal_ms,
+            audit_contradicted_ms: self.contradicted_ms(),
         }
     }
 
@@ -232,6 +239,8 @@ impl Core {
             last_signal_ms: self.last_signal_ms,
             problems: self.problems.iter().cloned().collect(),
             input_line: self.buffer.input_line(),
+            audit_contradiction: self.contradiction().unwrap_or_default(),
+            letters_waiting: self.letters.up.len(),
             checkpoints: self.letters.checkpoints.len(),
             ..Status::default()
         }

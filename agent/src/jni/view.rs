@@ -26,6 +26,7 @@ pub(super) fn of(
     }
     if request.letters {
         reply.letters = agent.letters().into_iter().map(letter).collect();
+        reply.own_letters = agent.own_letters();
         reply.scripts = agent.scripts();
         reply.checkpoints = agent.checkpoints();
     }
@@ -73,6 +74,8 @@ fn status(status: Status) -> pb::AgentStatus {
         certificate_until_ms: status.certificate_until_ms,
         head_seq: status.head_seq,
         acked_seq: status.acked_seq,
+        letters_waiting: u32::try_from(status.letters_waiting).unwrap_or(u32::MAX),
+        audit_contradicted: !status.audit_contradiction.is_empty(),
     }
 }
 

@@ -114,7 +114,8 @@ impl Machine {
                 | Body::FindingNotice(_)
                 | Body::ReadReceipt(_)
                 | Body::Coaching(_)
-                | Body::Directive(_),
+                | Body::Directive(_)
+                | Body::LetterReceived(_),
             ) => vec![Effect::Take(message)],
             // A newer collector may say what this agent does not know.
             None => Vec::new(),

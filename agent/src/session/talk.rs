@@ -3,12 +3,13 @@
 //! Invariant: sending never blocks on the connection while messages from it wait to be read; what
 //! finds no room ends the session, and the next one sends it again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mingjing_proto::chain::checkpoint_bytes;
 use mingjing_proto::pb::{self, from_device::Body};
-use mingjing_proto::{limits, validate};
+use mingjing_proto::{letter, limits, validate};
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,8 +32,8 @@ struct Talk<'a> {
     channel: Channel,
     up: mpsc::Sender<pb::FromDevice>,
     machine: Machine,
-    /// Letters sent in this session and not yet known to be delivered.
-    letters: usize,
+    /// Letters the collector has not spoken about yet, by name, and when they were sent in this session.
+    letters: HashMap<(&'static str, String), u64>,
     proof_sent: Option<Vec<u8>>,
     status: Option<(pb::Status, u64)>,
     checkpoint: (u64, u64),
@@ -59,7 +60,7 @@ pub(super) async fn talk(
         channel: channel.clone(),
         up,
         machine,
-        letters: 0,
+        letters: HashMap::new(),
         proof_sent: None,
         status: None,
         checkpoint: (0, 0),
@@ -124,10 +125,6 @@ impl Talk<'_> {
     fn hear(&mut self, message: pb::ToDevice) -> Result<(), SessionError> {
         let now_ms = self.shared.time.now().elapsed_ms;
         let effects = self.machine.heard(message, now_ms);
-        if self.letters > 0 {
-            self.shared.core().delivered(self.letters)?;
-            self.letters = 0;
-        }
         self.apply(effects)
     }
 
@@ -253,14 +250,29 @@ impl Talk<'_> {
         self.send(Body::GrantProof(proof))
     }
 
+    /// Sends each waiting letter, and again after a while: the collector may have had no room for it.
     fn post(&mut self) -> Result<(), SessionError> {
-        let letters = self.shared.core().outgoing();
-        for letter in letters.into_iter().skip(self.letters) {
-            if let Some(body) = letter.body {
-                self.send(body)?;
-            }
-            self.letters += 1;
+        let waiting = self.shared.core().outgoing();
+        let now_ms = self.shared.time.now().elapsed_ms;
+        let again_ms = millis(self.shared.config.letter_interval);
+        let mut sent = HashMap::with_capacity(waiting.len());
+        for letter in waiting {
+            let Some((kind, id)) = letter::name(&letter) else {
+                continue;
+            };
+            let name = (kind, id.to_owned());
+            let at_ms = match self.letters.get(&name) {
+                Some(at_ms) if now_ms < at_ms + again_ms => *at_ms,
+                _ => {
+                    if let Some(body) = letter.body {
+                        self.send(body)?;
+                    }
+                    now_ms
+                }
+            };
+            sent.insert(name, at_ms);
         }
+        self.letters = sent;
         Ok(())
     }
 
@@ -342,7 +354,15 @@ impl Talk<'_> {
             let wait_ms = u64::try_from(due_ms - now.at_ms).unwrap_or(0);
             now.elapsed_ms + wait_ms
         });
-        let wakes = [self.machine.wakes_at_ms(), checkpoint, status, renew_ms];
+        let again_ms = millis(self.shared.config.letter_interval);
+        let letters = self.letters.values().min().map(|it| it + again_ms);
+        let wakes = [
+            self.machine.wakes_at_ms(),
+            checkpoint,
+            status,
+            renew_ms,
+            letters,
+        ];
         let wake_ms = wakes.into_iter().flatten().min();
         let wait_ms = wake_ms.map_or(u64::MAX, |it| it.saturating_sub(now.elapsed_ms));
         // Never shorter than a breath: a clock that stands still must not spin.

@@ -137,14 +137,35 @@ fn a_collector_that_contradicts_its_audit_chain_is_reported() {
         link: vec![link; 32],
         at_ms: i64::try_from(seq).expect("small"),
     };
-    for it in [checkpoint(5, 1), checkpoint(6, 2), checkpoint(5, 1)] {
+    let deliver = |it: pb::AuditCheckpoint| {
         phone.deliver(SignedKind::AuditCheckpoint, it.encode_to_vec());
+        phone.agent().status().audit_contradiction
+    };
+    let mut other = checkpoint(2, 7);
+    other.collector = "c2".into();
+    for it in [checkpoint(5, 1), checkpoint(6, 2), checkpoint(6, 2), other] {
+        assert_eq!(deliver(it), "");
     }
-    assert!(phone.agent().status().problems.is_empty());
-    phone.deliver(
-        SignedKind::AuditCheckpoint,
-        checkpoint(6, 9).encode_to_vec(),
-    );
-    assert_eq!(phone.agent().status().problems.len(), 1);
     assert_eq!(phone.agent().checkpoints().len(), 3);
+    // Another link at a known place.
+    assert!(deliver(checkpoint(6, 9)).contains("entry 6"));
+    assert_eq!(phone.agent().contradicting_checkpoints().len(), 2);
+    // It stays said, whatever comes after.
+    assert!(deliver(checkpoint(7, 3)).contains("entry 6"));
+}
+
+#[test]
+fn a_collector_whose_audit_chain_went_back_is_reported() {
+    let phone = Phone::informed();
+    for seq in [9, 4] {
+        let checkpoint = pb::AuditCheckpoint {
+            collector: "c".into(),
+            seq,
+            link: vec![1; 32],
+            at_ms: 100 - i64::try_from(seq).expect("small"),
+        };
+        phone.deliver(SignedKind::AuditCheckpoint, checkpoint.encode_to_vec());
+    }
+    let said = phone.agent().status().audit_contradiction;
+    assert!(said.contains('9') && said.contains('4'), "{said}");
 }

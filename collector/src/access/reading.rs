@@ -7,7 +7,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Viewer, What, decide};
+use super::letters::OpenedLetter;
+use super::{Viewer, What, decide, letters};
 use crate::Shared;
 use crate::audit::{Audit, Entry, Placed};
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ pub struct Opened {
     pub content: FindingContent,
     /// What was done with it.
     pub steps: Vec<Taken>,
+    /// What the person concerned answered, oldest first.
+    pub answers: Vec<OpenedLetter>,
 }
 
 /// An opening as the person concerned sees it.
@@ -41,10 +44,12 @@ pub struct Reading {
     pub reader: String,
     /// The reader's role.
     pub role: String,
-    /// The reason given.
+    /// The reason given; empty for a letter, which is opened to be answered.
     pub reason: String,
-    /// Hexadecimal id of the finding.
+    /// Hexadecimal id of the finding; empty for a letter.
     pub finding: String,
+    /// Address of the letter; empty for a finding.
+    pub letter: String,
 }
 
 // Detail of the audit record; its subject is the person concerned.
@@ -53,6 +58,38 @@ struct OpeningDetail {
     finding: String,
     role: String,
     reason: String,
+}
+
+/// Actions by which somebody else read what is a person's own.
+pub(crate) const OPENINGS: [&str; 2] = [OPENED, letters::OPENED];
+
+/// What a record of an opening says, whatever was opened.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) role: String,
+    pub(crate) reason: String,
+    pub(crate) finding: String,
+    pub(crate) letter: String,
+}
+
+/// Reads the record of an opening; `None` when it is no such record.
+pub(crate) fn opening(entry: &Entry) -> Option<Opening> {
+    if entry.action.starts_with(letters::OPENED) {
+        let detail: letters::OpeningDetail = serde_json::from_str(&entry.detail).ok()?;
+        return Some(Opening {
+            role: detail.role,
+            reason: String::new(),
+            finding: String::new(),
+            letter: detail.letter,
+        });
+    }
+    let detail: OpeningDetail = serde_json::from_str(&entry.detail).ok()?;
+    Some(Opening {
+        role: detail.role,
+        reason: detail.reason,
+        finding: detail.finding,
+        letter: String::new(),
+    })
 }
 
 /// Findings within the viewer's reach.
@@ -122,10 +159,12 @@ async fn open(
     let sealed = findings::sealed(&shared.db, &finding.id).await?;
     let content = findings::open_content(&key, &finding.id, &sealed)?;
     let steps = findings::steps(shared, &finding).await?;
+    let answers = letters::answers(shared, &finding.id, action == OPENED).await?;
     Ok(Opened {
         finding,
         content,
         steps,
+        answers,
     })
 }
 
@@ -185,10 +224,10 @@ pub async fn own_findings(shared: &Shared, who: &Viewer, limit: i64) -> Result<V
 /// Who opened what about the viewer, newest first.
 pub async fn readers_of(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec<Reading>> {
     decide(who, What::OwnPage, None)?;
-    let entries = Audit::about(&shared.db, &who.person().person, OPENED, limit).await?;
+    let entries = Audit::about(&shared.db, &who.person().person, OPENINGS, limit).await?;
     let mut readings = Vec::with_capacity(entries.len());
-    for placed in entries {
-        let Ok(detail) = serde_json::from_str::<OpeningDetail>(&placed.entry.detail) else {
+    for (_, placed) in entries {
+        let Some(opening) = opening(&placed.entry) else {
             continue;
         };
         let reader = match people::load(&shared.db, &placed.entry.actor).await {
@@ -199,9 +238,10 @@ pub async fn readers_of(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec
         readings.push(Reading {
             at_ms: placed.at_ms,
             reader,
-            role: detail.role,
-            reason: detail.reason,
-            finding: detail.finding,
+            role: opening.role,
+            reason: opening.reason,
+            finding: opening.finding,
+            letter: opening.letter,
         });
     }
     Ok(readings)

@@ -42,6 +42,9 @@ pub(super) const ACTIONS: &[&str] = &[
     "finding.questionable",
     "finding.resolve",
     "finding.take",
+    "letter.open",
+    "letter.open_own",
+    "letter.receive",
     "person.create",
     "person.grant",
     "person.invite",
@@ -127,6 +130,7 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
     .into_iter()
     .chain([
         ("finding.", language.t("audit.handling")),
+        ("letter.", language.t("audit.letters")),
         ("person.", language.t("audit.people")),
         ("device.", language.t("audit.devices")),
     ])
@@ -170,13 +174,6 @@ async fn verdict(visit: &Visit) -> Result<(i64, Verdict)> {
     Ok((now_ms, verdict))
 }
 
-#[derive(Deserialize)]
-struct Opening {
-    finding: String,
-    role: String,
-    reason: String,
-}
-
 fn row(visit: &Visit, pseudonyms: &Pseudonyms, collector: &str, placed: &Placed) -> Row {
     let language = visit.language;
     let called = |id: &str| match pseudonyms.get(id) {
@@ -185,8 +182,12 @@ fn row(visit: &Visit, pseudonyms: &Pseudonyms, collector: &str, placed: &Placed)
     };
     let entry = &placed.entry;
     let subject = called(&entry.subject);
-    let detail = match serde_json::from_str::<Opening>(&entry.detail) {
-        Ok(opening) => language.f(
+    let detail = match access::opening(entry) {
+        Some(opening) if opening.finding.is_empty() => language.f(
+            "audit.letter",
+            &[&language.word_or_name("role", &opening.role)],
+        ),
+        Some(opening) => language.f(
             "audit.opening",
             &[
                 format::short(&opening.finding),
@@ -199,7 +200,7 @@ fn row(visit: &Visit, pseudonyms: &Pseudonyms, collector: &str, placed: &Placed)
             ],
         ),
         // Some details are the id of a person.
-        Err(_) => called(&entry.detail),
+        None => called(&entry.detail),
     };
     Row {
         place: format!("{collector} #{}", placed.seq),

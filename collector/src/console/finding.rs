@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::alerts::{Pseudonyms, Row};
 use super::errors::Failure;
 use super::format;
+use super::letters::{self, ShownLetter};
 use super::shell::{Shell, Visit, page};
 use crate::access::{self, Opened};
 use crate::error::{Error, Result};
@@ -35,6 +36,7 @@ pub(super) struct Shown {
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) lists: Vec<String>,
     pub(super) steps: Vec<ShownStep>,
+    pub(super) answers: Vec<ShownLetter>,
 }
 
 /// A step as people read it.
@@ -106,8 +108,8 @@ async fn render(
     let pseudonyms = visit.pseudonyms().await?;
     let reason = visit.signed_in.reasons.get(id).cloned().unwrap_or_default();
     let (finding, shown) = if may_open && !reason.is_empty() {
-        let opened = access::open_finding(shared, &visit.viewer, &parsed, &reason).await?;
-        let shown = shown(visit, &opened, &pseudonyms);
+        let mut opened = access::open_finding(shared, &visit.viewer, &parsed, &reason).await?;
+        let shown = shown(visit, &mut opened, &pseudonyms);
         (opened.finding, Some(shown))
     } else {
         (
@@ -169,7 +171,8 @@ async fn colleagues(visit: &Visit, finding: &Finding) -> Result<Vec<(String, Str
 }
 
 /// Makes an opened finding ready to show.
-pub(super) fn shown(visit: &Visit, opened: &Opened, pseudonyms: &Pseudonyms) -> Shown {
+pub(super) fn shown(visit: &Visit, opened: &mut Opened, pseudonyms: &Pseudonyms) -> Shown {
+    let answers = std::mem::take(&mut opened.answers);
     let mut lists: Vec<_> = opened
         .content
         .spans
@@ -186,6 +189,10 @@ pub(super) fn shown(visit: &Visit, opened: &Opened, pseudonyms: &Pseudonyms) -> 
             .steps
             .iter()
             .map(|step| shown_step(visit, step, pseudonyms))
+            .collect(),
+        answers: answers
+            .into_iter()
+            .map(|answer| letters::shown(visit, answer, pseudonyms))
             .collect(),
     }
 }

@@ -10,6 +10,7 @@ use super::alerts::Row;
 use super::errors::Failure;
 use super::finding::{Shown, shown};
 use super::format;
+use super::letters::{self, LetterRow};
 use super::shell::{Shell, Visit, page};
 use crate::access::{self, What};
 use crate::error::Result;
@@ -40,6 +41,7 @@ struct OwnPage {
     pseudonym: String,
     readings: Vec<ReadingRow>,
     findings: Vec<OwnRow>,
+    letters: Vec<LetterRow>,
     privacy_contact: String,
 }
 
@@ -65,8 +67,18 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
         pseudonym: visit.viewer.person().pseudonym.clone(),
         readings,
         findings: own_findings(&visit).await?,
+        letters: own_letters(&visit).await?,
         privacy_contact: shared.config.company.privacy_contact.clone(),
     })
+}
+
+async fn own_letters(visit: &Visit) -> Result<Vec<LetterRow>> {
+    let pseudonyms = visit.pseudonyms().await?;
+    let own = access::own_letters(&visit.console.shared, &visit.viewer, SHOWN).await?;
+    Ok(own
+        .iter()
+        .map(|letter| letters::row(visit, letter, &pseudonyms))
+        .collect())
 }
 
 async fn own_findings(visit: &Visit) -> Result<Vec<OwnRow>> {
@@ -99,7 +111,7 @@ pub(super) async fn show_finding(
 ) -> Result<Response, Failure> {
     let shared = visit.console.shared.clone();
     let id = findings::parse_id(&id)?;
-    let opened = access::open_own_finding(&shared, &visit.viewer, &id).await?;
+    let mut opened = access::open_own_finding(&shared, &visit.viewer, &id).await?;
     let pseudonyms = visit.pseudonyms().await?;
     let words = visit
         .console
@@ -110,7 +122,7 @@ pub(super) async fn show_finding(
         shell: visit.shell("/me").await?,
         row: visit.row(&opened.finding, &pseudonyms).await?,
         article: words.article.clone(),
-        shown: shown(&visit, &opened, &pseudonyms),
+        shown: shown(&visit, &mut opened, &pseudonyms),
         privacy_contact: shared.config.company.privacy_contact.clone(),
     })
 }

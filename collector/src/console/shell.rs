@@ -167,6 +167,12 @@ const MENU: &[Entry] = &[
         roles: &[Role::Admin, Role::Auditor],
     },
     Entry {
+        group: "rights",
+        key: "letters",
+        href: "/letters",
+        roles: &[Role::Privacy],
+    },
+    Entry {
         group: "system",
         key: "audit",
         href: "/audit",
@@ -186,6 +192,7 @@ pub(super) const MENU_KEYS: &[&str] = &[
     "overview_group",
     "risk",
     "accounts_group",
+    "rights",
     "system",
     "self",
     "overview",
@@ -195,6 +202,7 @@ pub(super) const MENU_KEYS: &[&str] = &[
     "phones",
     "tokens",
     "coverage",
+    "letters",
     "audit",
     "me",
 ];

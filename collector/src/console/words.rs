@@ -182,6 +182,12 @@ mod tests {
             .iter()
             .map(|it| it.name())
             .collect();
+        family(
+            "letter",
+            &["answer", "subject_request", "complaint", "done"],
+        );
+        family("asks", &mingjing_proto::letter::REQUEST_KINDS);
+        family("letter_state", &["received", "opened"]);
         family("trust", &["hardware", "software", "none"]);
         family("alarm", &["fork", "clone", "rolled_back", "server_lost"]);
         family("capture", coverage::STATES);

@@ -23,7 +23,7 @@ use crate::devices::{self, Alarm};
 use crate::error::{Error, Result};
 use crate::ingest::{self, Committer, Outcome, Stop, View};
 use crate::seal::{KeyName, NO_DAY, Purpose};
-use crate::{Shared, consent, notice, packs, policy};
+use crate::{Shared, consent, letters, notice, packs, policy};
 
 const HELLO: Duration = Duration::from_secs(15);
 
@@ -313,8 +313,11 @@ impl Session {
             | from_device::Body::SubjectRequest(_)
             | from_device::Body::Complaint(_)
             | from_device::Body::Done(_) => {
-                tracing::warn!(device = %self.view.device.device, "a letter came that is not handled yet");
-                Ok(())
+                // Without an answer the phone keeps the letter and sends it again later.
+                match letters::receive(&shared, &self.view.device, &body).await? {
+                    Some(received) => self.send(to_device::Body::LetterReceived(received)).await,
+                    None => Ok(()),
+                }
             }
         }
     }

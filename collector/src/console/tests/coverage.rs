@@ -58,6 +58,7 @@ fn status(state: &str, listener: bool, accessibility: bool) -> pb::Status {
         pack_version: 3,
         pack_problems: vec!["pack 4 was refused: its signature does not hold".to_owned()],
         last_signal_ms: NOW_MS - 60_000,
+        audit_contradicted_ms: 0,
     }
 }
 
