@@ -7,9 +7,14 @@
 //! - a proof lives in memory only: a phone can't know whether it was unlocked while this process was
 //!   gone, so every start begins unproven. (A replay shows the recorded page first for that reason.)
 
+pub mod recording;
+
 use std::collections::HashMap;
 
-use mingjing_proto::pb::{DeviceState, WorkAccount};
+use mingjing_proto::pb::signal::Body;
+use mingjing_proto::pb::{DeviceState, Signal, WorkAccount};
+
+use crate::pack::{PackSet, WindowRole};
 
 /// An app of one Android user.
 pub type Place = (String, u32);
@@ -43,10 +48,21 @@ pub enum Effect {
     Ended,
 }
 
+/// Whose signal one is, once its window has been looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The work account's.
+    Proven(Proven),
+    /// A login or switch window: it was this account's until now.
+    Ends(Proven),
+    /// Nobody's who is known.
+    Nobody,
+}
+
 fn is_off(value: &str) -> bool {
     matches!(
         value,
-        "off" | "false" | "0" | "no" | "disconnected" | "lost"
+        "off" | "false" | "0" | "no" | "disabled" | "disconnected" | "lost"
     )
 }
 
@@ -54,6 +70,45 @@ impl Watch {
     /// The proven account of an app.
     pub fn proven(&self, place: &Place) -> Option<&Proven> {
         self.proven.get(place)
+    }
+
+    /// Takes a signal's window in and says whose the signal is. Only the account's own page is looked
+    /// into; the caller has made sure that it may be.
+    pub fn look(
+        &mut self,
+        packs: &PackSet,
+        place: &Place,
+        signal: &Signal,
+        accounts: &[WorkAccount],
+        at_ms: i64,
+    ) -> (Whose, Effect) {
+        let mut effect = Effect::None;
+        if let Some(Body::Screen(screen)) = &signal.body {
+            match packs.window(&signal.package, &screen.window) {
+                WindowRole::Login | WindowRole::SwitchAccount => {
+                    let whose = self
+                        .proven(place)
+                        .cloned()
+                        .map_or(Whose::Nobody, Whose::Ends);
+                    return (whose, self.end(place));
+                }
+                WindowRole::AccountPage => {
+                    let shown = packs.shown_account_id(&signal.package, screen);
+                    effect = self.account_page(place, shown, accounts, at_ms);
+                }
+                _ => {}
+            }
+        }
+        let whose = self
+            .proven(place)
+            .cloned()
+            .map_or(Whose::Nobody, Whose::Proven);
+        (whose, effect)
+    }
+
+    /// An app's account is known without its page: a recording that begins proven.
+    pub fn assume(&mut self, place: &Place, account: Proven) {
+        self.proven.insert(place.clone(), account);
     }
 
     /// The account page was shown with `shown_id`; `accounts` are the policy's.

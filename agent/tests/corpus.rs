@@ -1,13 +1,16 @@
 //! The corpus: signals and the activities they must become (docs/recognition.md).
 //!
 //! Two folders with their own scores: `corpus` may be read while packs are written, `heldout` may not,
-//! so a failing held-out case shows its name only, unless `MINGJING_SHOW_HELDOUT=1`.
+//! so a failing held-out case shows its name only, unless `MINGJING_SHOW_HELDOUT=1`. `MINGJING_CORPUS`
+//! names a further folder of such files, whose scores are printed file by file and judge nothing.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use mingjing_agent::pack::PackSet;
+use mingjing_agent::proof::recording::{Pass, Recording, off_account};
 use mingjing_agent::recognise::{Recogniser, Watch};
+use mingjing_agent::scope::without_text;
 use mingjing_proto::json;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -29,6 +32,9 @@ struct Case {
     account_name: String,
     #[serde(default)]
     watched_since: Option<String>,
+    /// The account begins unproven.
+    #[serde(default)]
+    prove: bool,
 }
 
 #[derive(Default)]
@@ -45,20 +51,32 @@ fn recognised(case: &Case) -> Vec<Value> {
         json::parse_rfc3339(at, "watched_since").expect("a time").0
     });
     let private = |_: &str| false;
-    let watch = Watch {
-        own_name: &case.account_name,
-        since_ms,
-        private: &private,
-    };
+    let packs = PackSet::builtin();
+    let mut gate = Recording::new(0, case.prove, None);
     let mut activities = Vec::new();
     for signal in &case.signals {
         let signal = json::signal_from_line(&signal.to_string())
             .unwrap_or_else(|error| panic!("{}: {error}", case.case));
-        // The gate before the recogniser drops other Android users (P2); the cases are of user 0.
-        if signal.user != 0 {
-            continue;
+        let pass = gate.pass(&packs, &signal);
+        let watched_ms = match pass {
+            Pass::Read { since_ms } | Pass::Ends { since_ms } => since_ms,
+            Pass::Window | Pass::OffAccount | Pass::Drop => 0,
+        };
+        let watch = Watch {
+            own_name: &case.account_name,
+            since_ms: since_ms.max(watched_ms),
+            private: &private,
+        };
+        let found = match pass {
+            Pass::Read { .. } | Pass::Ends { .. } => recogniser.recognise(&signal, &watch),
+            Pass::Window => recogniser.recognise(&without_text(&signal), &watch),
+            Pass::OffAccount => vec![off_account(&signal)],
+            Pass::Drop => Vec::new(),
+        };
+        if matches!(pass, Pass::Ends { .. }) {
+            recogniser.forget();
         }
-        for activity in recogniser.recognise(&signal, &watch) {
+        for activity in found {
             let line = json::activity_to_line("work", &activity);
             activities.push(serde_json::from_str(&line).expect("what was just written"));
         }
@@ -83,18 +101,16 @@ fn agrees(activity: &Value, expected: &Map<String, Value>) -> bool {
     })
 }
 
-fn run(folder: &str, shown: bool, report: &mut String) -> Score {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
-        .join(folder);
+fn run(folder: &Path, shown: bool, report: &mut String) -> Score {
     let mut score = Score::default();
-    let Ok(files) = std::fs::read_dir(&folder) else {
+    let Ok(files) = std::fs::read_dir(folder) else {
         return score;
     };
     let mut files: Vec<_> = files.map(|it| it.expect("a folder entry").path()).collect();
     files.retain(|it| it.extension().is_some_and(|it| it == "jsonl"));
     files.sort();
     for file in &files {
+        let (right_before, before) = (score.right, score.all);
         let text = std::fs::read_to_string(file).expect("a corpus file");
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         for (index, line) in text.lines().enumerate() {
@@ -126,6 +142,8 @@ fn run(folder: &str, shown: bool, report: &mut String) -> Score {
                 );
             }
         }
+        let (right, all) = (score.right - right_before, score.all - before);
+        writeln!(report, "{name}: {right}/{all}").expect("writing to a string");
     }
     score
 }
@@ -152,10 +170,21 @@ fn describe(report: &mut String, case: &Case, place: &str, seen: Option<&Vec<Val
 
 #[test]
 fn every_case_becomes_what_it_must() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut report = String::new();
-    let visible = run("corpus", true, &mut report);
+    let visible = run(&fixtures.join("corpus"), true, &mut report);
     let show = std::env::var("MINGJING_SHOW_HELDOUT").is_ok_and(|it| it == "1");
-    let heldout = run("heldout", show, &mut report);
+    let heldout = run(&fixtures.join("heldout"), show, &mut report);
+    if let Some(folder) = std::env::var_os("MINGJING_CORPUS") {
+        let further = run(Path::new(&folder), true, &mut report);
+        println!(
+            "{}: {}/{} right, {} forbidden readings",
+            folder.display(),
+            further.right,
+            further.all,
+            further.forbidden
+        );
+    }
     println!("{report}");
     for (name, score) in [("visible", &visible), ("heldout", &heldout)] {
         let Score {

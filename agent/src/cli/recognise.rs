@@ -5,16 +5,14 @@
 //! - other Android users, and what follows a login or switch page, are dropped unread until the account
 //!   is shown again.
 
-mod gate;
-
 use std::io::{BufRead, BufWriter, Write};
 
 use anyhow::Context;
 use mingjing_agent::pack::PackSet;
+use mingjing_agent::proof::recording::{Pass, Recording, off_account};
 use mingjing_agent::recognise::{Recogniser, Watch};
-use mingjing_proto::json;
-
-use gate::{Gate, Pass};
+use mingjing_agent::scope::without_text;
+use mingjing_proto::{json, pb};
 
 /// Arguments of this command.
 #[derive(Debug, clap::Args)]
@@ -40,7 +38,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let packs = PackSet::builtin();
     let mut recogniser = Recogniser::new(packs.clone());
-    let mut gate = Gate::new(arguments.user, arguments.prove, arguments.shown_id.clone());
+    let mut gate = Recording::new(arguments.user, arguments.prove, arguments.shown_id.clone());
     let private = |_: &str| false;
     let mut output = BufWriter::new(std::io::stdout().lock());
     for (index, line) in std::io::stdin().lock().lines().enumerate() {
@@ -50,28 +48,24 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             continue;
         }
         let signal = json::signal_from_line(&line).with_context(at)?;
-        let activities = match gate.pass(&packs, &signal) {
-            Pass::Read { since_ms } => {
-                let watch = Watch {
-                    own_name: &arguments.own_name,
-                    since_ms,
-                    private: &private,
-                };
-                recogniser.recognise(&signal, &watch)
-            }
-            Pass::Ends { since_ms } => {
-                let watch = Watch {
-                    own_name: &arguments.own_name,
-                    since_ms,
-                    private: &private,
-                };
-                let last = recogniser.recognise(&signal, &watch);
-                recogniser.forget();
-                last
-            }
-            Pass::OffAccount => vec![gate::off_account(&signal)],
+        let pass = gate.pass(&packs, &signal);
+        let mut read = |signal: &pb::Signal, since_ms: i64| {
+            let watch = Watch {
+                own_name: &arguments.own_name,
+                since_ms,
+                private: &private,
+            };
+            recogniser.recognise(signal, &watch)
+        };
+        let activities = match pass {
+            Pass::Read { since_ms } | Pass::Ends { since_ms } => read(&signal, since_ms),
+            Pass::Window => read(&without_text(&signal), 0),
+            Pass::OffAccount => vec![off_account(&signal)],
             Pass::Drop => Vec::new(),
         };
+        if matches!(pass, Pass::Ends { .. }) {
+            recogniser.forget();
+        }
         for activity in &activities {
             let line = json::activity_to_line(&arguments.account, activity);
             writeln!(output, "{line}")?;

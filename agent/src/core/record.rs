@@ -18,7 +18,7 @@ use super::Core;
 use crate::buffer::{BufferError, NewRecord, Unanchored};
 use crate::clock::Moment;
 use crate::pack::WindowRole;
-use crate::proof::{Effect, Place, Proven};
+use crate::proof::{Effect, Place, Proven, Whose};
 use crate::recognise::{Recogniser, Watch};
 use crate::scope::{Drop, without_text};
 
@@ -102,34 +102,35 @@ impl Core {
             }
             return Err(reason);
         }
-        if role == Some(WindowRole::AccountPage)
-            && let Some(pb::signal::Body::Screen(screen)) = &signal.body
-        {
-            let shown = self.packs.shown_account_id(&place.0, screen);
-            let accounts = self
-                .policy
-                .as_ref()
-                .map_or(&[][..], |it| &it.policy.accounts);
-            let effect = self
-                .watch
-                .account_page(&place, shown, accounts, moment.at_ms);
-            self.after(effect);
-        }
+        let whose = self.whose(&signal, &place, moment);
         if matches!(role, Some(WindowRole::Excluded | WindowRole::Moments)) {
             signal = without_text(&signal);
         }
-        let proven = self.watch.proven(&place).cloned();
-        let proven = match proven {
-            Some(proven) => proven,
-            None if of_phone => Proven {
+        let proven = match whose {
+            Whose::Proven(proven) => proven,
+            _ if of_phone => Proven {
                 account: String::new(),
                 own_name: String::new(),
                 since_ms: moment.at_ms,
             },
-            None => return Err(Drop::Unproven),
+            Whose::Ends(_) | Whose::Nobody => return Err(Drop::Unproven),
         };
         self.recognise(signal, &place, &proven, moment, live, found);
         Ok(())
+    }
+
+    /// Whose a signal is, by the proof; what ends there is forgotten.
+    fn whose(&mut self, signal: &pb::Signal, place: &Place, moment: Moment) -> Whose {
+        let accounts = self
+            .policy
+            .as_ref()
+            .map_or(&[][..], |it| &it.policy.accounts);
+        let packs = &self.packs;
+        let (whose, effect) = self
+            .watch
+            .look(packs, place, signal, accounts, moment.at_ms);
+        self.after(effect);
+        whose
     }
 
     fn role(&self, signal: &pb::Signal) -> Option<WindowRole> {
@@ -149,11 +150,13 @@ impl Core {
         live: bool,
         found: &mut Vec<Found>,
     ) -> Result<(), Drop> {
-        let proven = self.watch.proven(place).cloned();
-        let effect = self.watch.end(place);
+        let accounts: &[pb::WorkAccount] = &[];
+        let (whose, effect) = self
+            .watch
+            .look(&self.packs, place, signal, accounts, moment.at_ms);
         let now_ms = self.time.now().at_ms;
         let allowed = self.gate(now_ms).moment(moment.at_ms, live);
-        if let (Some(proven), Ok(())) = (proven, allowed) {
+        if let (Whose::Ends(proven), Ok(())) = (whose, allowed) {
             let bare = without_text(signal);
             self.recognise(bare, place, &proven, moment, live, found);
         }
