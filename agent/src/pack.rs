@@ -12,6 +12,7 @@ mod mask;
 mod pattern;
 mod source;
 
+use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use mingjing_proto::pb;
@@ -95,6 +96,8 @@ pub enum WindowRole {
     ChatInfo,
     /// New friends and friend requests.
     FriendRequests,
+    /// A contact list with a window of its own.
+    ContactList,
     /// The scanner.
     Scanner,
     /// A red packet before it is opened.
@@ -215,17 +218,33 @@ impl PackSet {
 
     /// Whether a pack was tested with this version of the app; an empty version is not judged.
     pub(crate) fn support(&self, package: &str, app_version: &str) -> Support {
-        let mut ranges = self
+        match self.fit(package, app_version) {
+            "fits" | "unknown" => Support::Known,
+            _ => Support::Unknown,
+        }
+    }
+
+    /// Where a version of an app stands against the packs: `fits`, `newer` or `older` than all they were
+    /// tested with, `untested` in between; `unknown` when either says nothing.
+    pub fn fit(&self, package: &str, app_version: &str) -> &'static str {
+        let mut places = self
             .packs_of(package)
             .flat_map(|it| &it.versions)
+            .map(|range| range.place(app_version))
             .peekable();
-        if app_version.is_empty() || ranges.peek().is_none() {
-            return Support::Known;
+        if app_version.is_empty() || places.peek().is_none() {
+            return "unknown";
         }
-        if ranges.any(|range| range.contains(app_version)) {
-            Support::Known
+        let places: Vec<Ordering> = places.collect();
+        let all = |place: Ordering| places.iter().all(|it| *it == place);
+        if places.contains(&Ordering::Equal) {
+            "fits"
+        } else if all(Ordering::Greater) {
+            "newer"
+        } else if all(Ordering::Less) {
+            "older"
         } else {
-            Support::Unknown
+            "untested"
         }
     }
 
@@ -243,13 +262,28 @@ impl PackSet {
         place: Place,
         text: &'t str,
     ) -> Option<(&'p Pattern, Captured<'t>)> {
+        self.first_of(package, place, text, |_| true)
+    }
+
+    /// The first pattern of a place among some that takes the text.
+    pub(crate) fn first_of<'p, 't>(
+        &'p self,
+        package: &str,
+        place: Place,
+        text: &'t str,
+        among: impl Fn(&&Pattern) -> bool,
+    ) -> Option<(&'p Pattern, Captured<'t>)> {
         if text.is_empty() || text.len() > place.longest() {
             return None;
         }
         let letters = Letters::of(text);
         self.patterns(package, place)
             .filter(|pattern| pattern.regex.may_match(letters))
-            .find_map(|pattern| Some((pattern, pattern.captures(text)?)))
+            .filter(among)
+            .find_map(|pattern| {
+                let found = pattern.captures(text)?;
+                (!pattern.refuses(text)).then_some((pattern, found))
+            })
     }
 
     /// Whether any pattern of a place takes the text.
@@ -259,7 +293,8 @@ impl PackSet {
         }
         let letters = Letters::of(text);
         self.patterns(package, place)
-            .any(|pattern| pattern.regex.may_match(letters) && pattern.is_match(text))
+            .filter(|pattern| pattern.regex.may_match(letters) && pattern.is_match(text))
+            .any(|pattern| !pattern.refuses(text))
     }
 
     /// The content of a type tag such as `图片`, without its brackets.
@@ -310,7 +345,7 @@ impl Pack {
         let patterns = source
             .patterns
             .into_iter()
-            .map(|pattern| compile(file, yaml, pattern))
+            .map(|pattern| compile(file, yaml, &source.words, pattern))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             packages: source.packages,

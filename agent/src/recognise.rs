@@ -27,7 +27,7 @@ use std::sync::Arc;
 use mingjing_proto::pb::signal::Body;
 use mingjing_proto::pb::{self, Confidence, Direction, Kind, Source};
 
-use crate::pack::{PackSet, Support, WindowRole};
+use crate::pack::{Captured, PackSet, Pattern, Place, Support, WindowRole};
 use draft::Draft;
 
 /// Turns signals into activities, with a bounded memory of what was there before.
@@ -75,6 +75,17 @@ struct Context<'a> {
 impl Context<'_> {
     fn draft(&self, kind: Kind, direction: Direction, source: Source) -> Draft {
         Draft::new(self.signal, kind, direction, source)
+    }
+
+    /// The first body pattern of the notification's channel that takes the text.
+    fn body<'t>(&self, text: &'t str) -> Option<(&Pattern, Captured<'t>)> {
+        let channel = match &self.signal.body {
+            Some(Body::Notification(it)) => it.channel.as_str(),
+            _ => "",
+        };
+        let fits = |it: &&Pattern| it.takes_channel(channel);
+        self.packs
+            .first_of(&self.signal.package, Place::Body, text, fits)
     }
 
     fn is_private(&self, title: &str) -> bool {
@@ -155,6 +166,11 @@ impl Recogniser {
             }
         }
         self.seen = seen;
+        if matches!(signal.body, Some(Body::Notification(_))) {
+            for draft in &drafts {
+                self.chats.hear(&signal.package, draft);
+            }
+        }
         let mut activities: Vec<pb::Activity> = drafts.into_iter().map(|it| it.activity).collect();
         let told = matches!(signal.body, Some(Body::Notification(_) | Body::Screen(_)));
         if known && told && packs.support(&signal.package, &signal.app_version) == Support::Unknown
@@ -211,6 +227,10 @@ impl Recogniser {
             WindowRole::AccountPage => drafts.extend(self.pages.followed(context, role, None)),
             WindowRole::Chat | WindowRole::Main => {
                 drafts.extend(self.chat(context, screen, role));
+            }
+            WindowRole::ContactList => {
+                drafts.extend(self.pages.followed(context, role, None));
+                drafts.extend(self.contacts.page(context, screen));
             }
             WindowRole::Profile
             | WindowRole::ChatInfo

@@ -88,6 +88,20 @@ mod tests {
     }
 
     #[test]
+    fn a_version_stands_somewhere_against_the_packs() {
+        let packs = PackSet::builtin();
+        for (package, version, fit) in [
+            ("com.tencent.mm", "8.0.56", "fits"),
+            ("com.tencent.mm", "6.3.1", "older"),
+            ("com.tencent.wework", "9.1", "newer"),
+            ("com.tencent.mm", "", "unknown"),
+            ("com.example", "1.0", "unknown"),
+        ] {
+            assert_eq!(packs.fit(package, version), fit, "{package} {version}");
+        }
+    }
+
+    #[test]
     fn windows_are_known_by_class_name_short_or_whole() {
         let packs = PackSet::builtin();
         for (package, class, role) in [

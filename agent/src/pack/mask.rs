@@ -6,10 +6,11 @@
 use super::{PackSet, Place};
 
 /// Fixed words of the apps: controls, labels, states. Nothing anybody wrote.
-const FIXED: [Place; 9] = [
+const FIXED: [Place; 10] = [
     Place::Bubble,
     Place::Media,
     Place::Noise,
+    Place::Receipt,
     Place::Chip,
     Place::ChatControl,
     Place::Cancel,

@@ -2,13 +2,15 @@
 //!
 //! Invariant: a pattern never matches outside its place; captures are slices of what was seen.
 
+use std::collections::BTreeMap;
+
 use mingjing_proto::pb::{Confidence, Direction, Kind};
 use mingjing_proto::vocabulary::{COVERAGE_CONTENTS, MESSAGE_CONTENTS, Named};
 use regex_lite::Captures;
 use serde::Deserialize;
 
 use super::expression::Expression;
-use super::source::PatternSource;
+use super::source::{PatternSource, with_words};
 use super::{PackError, WindowRole};
 
 /// The structural place a pattern is read in.
@@ -21,6 +23,8 @@ pub(crate) enum Place {
     Body,
     /// A word before a colon that is a label, not a person.
     Label,
+    /// What stands in brackets before the sender: the holder was mentioned.
+    Mention,
     /// A title that names the app itself, not a conversation.
     AppTitle,
     /// A service account's title.
@@ -37,6 +41,10 @@ pub(crate) enum Place {
     Media,
     /// A line inside a bubble that belongs to the app: read marks, states.
     Noise,
+    /// A read mark beside a bubble.
+    Receipt,
+    /// A line under the title of a chat with somebody from outside the company.
+    Outside,
     /// A chip that floats over a chat: new messages, back to the newest.
     Chip,
     /// The description of an avatar.
@@ -71,6 +79,7 @@ impl Place {
             Self::System | Self::Dialog => 4096,
             Self::Page => 1024,
             Self::Label
+            | Self::Mention
             | Self::AppTitle
             | Self::ServiceTitle
             | Self::GroupTitle
@@ -78,6 +87,8 @@ impl Place {
             | Self::Bubble
             | Self::Media
             | Self::Noise
+            | Self::Receipt
+            | Self::Outside
             | Self::Chip
             | Self::Avatar
             | Self::ChatControl
@@ -116,7 +127,6 @@ pub(crate) enum Rest {
 
 #[derive(Debug)]
 pub(crate) struct Pattern {
-    pub(crate) id: String,
     pub(crate) place: Place,
     pub(crate) windows: Vec<WindowRole>,
     pub(crate) kind: Option<Kind>,
@@ -126,6 +136,7 @@ pub(crate) struct Pattern {
     pub(crate) confidence: Option<Confidence>,
     pub(crate) rest: Rest,
     pub(crate) title: Option<Expression>,
+    pub(crate) channel: Option<Expression>,
     pub(crate) regex: Expression,
     pub(crate) also: Vec<Expression>,
     pub(crate) never: Vec<Expression>,
@@ -139,11 +150,11 @@ pub(crate) struct Pattern {
 pub(crate) struct Captured<'t>(Option<Captures<'t>>);
 
 impl<'t> Captured<'t> {
-    /// The words of a named group.
+    /// The words of a named group, or of its twin `name_by` in another form of the sentence.
     pub(crate) fn get(&self, name: &str) -> &'t str {
-        self.0
-            .as_ref()
-            .and_then(|it| it.name(name))
+        let group = |name: &str| self.0.as_ref().and_then(|it| it.name(name));
+        group(name)
+            .or_else(|| group(&format!("{name}_by")))
             .map_or("", |it| it.as_str().trim())
     }
 
@@ -170,10 +181,25 @@ impl Pattern {
     pub(crate) fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
+
+    /// Whether the pattern may be read in a notification of this channel.
+    pub(crate) fn takes_channel(&self, channel: &str) -> bool {
+        self.channel.as_ref().is_none_or(|it| it.is_match(channel))
+    }
+
+    /// Whether the text says something that the pattern must not be read in.
+    pub(crate) fn refuses(&self, text: &str) -> bool {
+        self.never.iter().any(|it| it.is_match(text))
+    }
 }
 
 /// Compiles one pattern and holds it to its own examples.
-pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<Pattern, PackError> {
+pub(super) fn compile(
+    file: &str,
+    yaml: &str,
+    words: &BTreeMap<String, String>,
+    source: PatternSource,
+) -> Result<Pattern, PackError> {
     let id = source.id.clone();
     let fail = |problem: String, cure: &'static str| PackError::Pattern {
         file: file.to_owned(),
@@ -182,7 +208,11 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
         problem,
         cure,
     };
-    let regex = |text: &str| Expression::new(text).map_err(|it| fail(it, "correct the expression"));
+    let regex = |text: &str| {
+        let whole = with_words(text, words)
+            .map_err(|name| fail(format!("no words {name}"), "add them under words:"))?;
+        Expression::new(&whole).map_err(|it| fail(it, "correct the expression"))
+    };
     let kind = |name: &Option<String>| match name {
         Some(name) => Kind::from_name(name)
             .map(Some)
@@ -206,6 +236,7 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
             }
         },
         title: source.title.as_deref().map(regex).transpose()?,
+        channel: source.channel.as_deref().map(regex).transpose()?,
         regex: regex(&source.text)?,
         also: source
             .also
@@ -217,7 +248,6 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
             .iter()
             .map(|it| regex(it))
             .collect::<Result<_, _>>()?,
-        id: source.id,
         place: source.place,
         windows: source.windows,
         content: source.content.unwrap_or_default(),
@@ -244,12 +274,12 @@ pub(super) fn compile(file: &str, yaml: &str, source: PatternSource) -> Result<P
         ));
     }
     for hit in &source.hit {
-        if !pattern.is_match(hit) {
+        if !pattern.is_match(hit) || pattern.refuses(hit) {
             return Err(fail(format!("misses its hit {hit:?}"), "correct either"));
         }
     }
     for miss in &source.miss {
-        if pattern.is_match(miss) {
+        if pattern.is_match(miss) && !pattern.refuses(miss) {
             return Err(fail(format!("hits its miss {miss:?}"), "correct either"));
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: unknown fields are errors; file size, number of patterns and length of every
 //! expression are capped before anything is compiled.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -25,6 +26,9 @@ pub(super) struct PackSource {
     pub(super) versions: Vec<VersionRange>,
     #[serde(default)]
     pub(super) windows: BTreeMap<WindowRole, Vec<String>>,
+    /// Parts of expressions by name, written in them as `{{name}}`.
+    #[serde(default)]
+    pub(super) words: BTreeMap<String, String>,
     /// Type tags in notifications, without brackets, by the content they stand for.
     #[serde(default)]
     pub(super) tags: BTreeMap<String, Vec<String>>,
@@ -66,12 +70,15 @@ pub(super) struct PatternSource {
     /// Notifications: the title must match as well.
     #[serde(default)]
     pub(super) title: Option<String>,
+    /// Notifications: the channel they are posted in must match as well.
+    #[serde(default)]
+    pub(super) channel: Option<String>,
     /// Must match.
     pub(super) text: String,
     /// Each must match some other line of the page or bubble.
     #[serde(default)]
     pub(super) also: Vec<String>,
-    /// None may match any line of the page or bubble.
+    /// None may match the text, or any line of the page or bubble.
     #[serde(default)]
     pub(super) never: Vec<String>,
     /// Dialogs: what must follow.
@@ -120,12 +127,35 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
+/// An expression with its `{{name}}` parts put in; the error is the name nobody defined.
+pub(super) fn with_words(text: &str, words: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut whole = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, after)) = after.split_once("}}") else {
+            break;
+        };
+        whole.push_str(before);
+        whole.push_str(words.get(name).ok_or_else(|| name.to_owned())?);
+        rest = after;
+    }
+    whole.push_str(rest);
+    Ok(whole)
+}
+
 impl VersionRange {
-    pub(super) fn contains(&self, version: &str) -> bool {
+    /// Where a version stands: before the range, in it, or after it.
+    pub(super) fn place(&self, version: &str) -> Ordering {
         let version = numbers(version);
         let to = numbers(&self.to);
         let head = version.get(..to.len()).unwrap_or(&version);
-        version >= numbers(&self.from) && head <= to.as_slice()
+        if version < numbers(&self.from) {
+            Ordering::Less
+        } else if head > to.as_slice() {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        }
     }
 }
 
@@ -149,15 +179,15 @@ mod tests {
             from: "7.0.0".into(),
             to: "8.0".into(),
         };
-        for (version, inside) in [
-            ("7.0.0", true),
-            ("8.0.76", true),
-            ("8.0.50.2340", true),
-            ("6.7.3", false),
-            ("8.1.0", false),
-            ("9", false),
+        for (version, place) in [
+            ("7.0.0", Ordering::Equal),
+            ("8.0.76", Ordering::Equal),
+            ("8.0.50.2340", Ordering::Equal),
+            ("6.7.3", Ordering::Less),
+            ("8.1.0", Ordering::Greater),
+            ("9", Ordering::Greater),
         ] {
-            assert_eq!(range.contains(version), inside, "{version}");
+            assert_eq!(range.place(version), place, "{version}");
         }
     }
 }

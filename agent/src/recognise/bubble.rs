@@ -6,7 +6,7 @@
 use mingjing_proto::pb::{Confidence, Direction, Kind, Source};
 
 use super::draft::Draft;
-use super::layout::{Part, Side, bounded, is_company_line};
+use super::layout::{Part, Side, bounded};
 use super::{Context, money, text};
 use crate::pack::{Expression, Pattern, Place, Rest};
 
@@ -20,6 +20,11 @@ pub(super) fn read(
 ) -> Option<Draft> {
     let package = &context.signal.package;
     let mut lines: Vec<&str> = part.texts.iter().map(|it| it.text.trim()).collect();
+    // A read mark stands beside the bubble; alone it was typed.
+    let is_receipt = |it: &&str| context.packs.any(package, Place::Receipt, it);
+    if lines.iter().any(|it| !is_receipt(&it)) {
+        lines.retain(|it| !is_receipt(it));
+    }
     let mut speaker = "";
     let described = part
         .descs
@@ -29,7 +34,7 @@ pub(super) fn read(
     if group && side == Side::In && (alone || (lines.len() > 1 && is_speaker(part, avatar))) {
         speaker = lines.remove(0);
         // WeCom writes the speaker's company beside the name.
-        if lines.len() > 1 && lines.first().is_some_and(|it| is_company_line(it)) {
+        if lines.len() > 1 && is_company(context, lines.first()) {
             lines.remove(0);
         }
     }
@@ -43,6 +48,12 @@ pub(super) fn read(
         .or_else(|| plain(context, &lines, package, direction))?;
     draft.activity.sender = text::name(speaker);
     Some(draft)
+}
+
+/// `@公司`, `＠微信`.
+fn is_company(context: &Context<'_>, words: Option<&&str>) -> bool {
+    let package = &context.signal.package;
+    words.is_some_and(|it| context.packs.any(package, Place::Outside, it))
 }
 
 /// The first text of a group bubble is its speaker's name when it is the avatar's name or a flatter line above.
@@ -132,14 +143,12 @@ fn wordless(
     let described = descs
         .iter()
         .find_map(|it| context.packs.first(package, Place::Media, it));
-    // A voice message's length is a text in some versions: digits and a second mark, nothing else.
+    // A voice message's length is a text in some versions: digits and a second mark; what stands under
+    // it is the voice turned into text.
     let length = || {
-        let line = lines.first().filter(|_| lines.len() == 1)?;
-        let length = line.starts_with(|it: char| it.is_ascii_digit());
-        context
-            .packs
-            .first(package, Place::Media, line)
-            .filter(|_| length)
+        let line = lines.first().filter(|it| is_length(context, it))?;
+        let (pattern, found) = context.packs.first(package, Place::Media, line)?;
+        (lines.len() == 1 || pattern.content == "voice").then_some((pattern, found))
     };
     let (pattern, _) = described.or_else(length)?;
     let kind = kind_of(pattern, side)?;
@@ -154,10 +163,15 @@ fn wordless(
     let words = lines
         .iter()
         .find(|it| !context.packs.any(package, Place::Noise, it));
-    if worded {
+    let spoken = |it: &&&str| {
+        !is_length(context, it) && !context.packs.any(package, Place::Noise, it) && !it.is_empty()
+    };
+    if pattern.content == "voice" {
+        draft.text(lines.iter().find(spoken).copied().unwrap_or_default());
+    } else if worded {
         draft.text(words.copied().unwrap_or_default());
     } else if words.is_some_and(|it| !is_length(context, it)) {
-        // Words beside a picture: a quotation of one, or a converted voice message.
+        // Words beside a picture: a quotation of one.
         return None;
     }
     draft.confidence(if described_only(lines) {
@@ -186,19 +200,19 @@ fn plain(context: &Context<'_>, lines: &[&str], package: &str, side: Direction) 
         !it.is_empty() && (*at == 0 || !context.packs.any(package, Place::Noise, it))
     });
     let (_, words) = spoken.next()?;
+    // Title, description and source of a card without a label of its own.
+    let rest: Vec<&str> = spoken.map(|(_, it)| *it).collect();
+    let quotes = |it: &str| it.contains(['：', ':']);
+    let card = rest.len() >= 2 && !rest.iter().any(|it| quotes(it));
     let mut draft = context.draft(Kind::Message, side, Source::Screen);
-    draft.activity.content = "text".to_owned();
+    draft.activity.content = if card { "link" } else { "text" }.to_owned();
     draft.text(words);
-    draft.confidence(Confidence::Certain);
-    if let Some((_, second)) = spoken.next() {
+    draft.confidence(match rest.first() {
+        None => Confidence::Certain,
         // A second line is what was quoted, `name: words`; anything else is a card of unknown make.
-        let quoted = second.contains(['：', ':']);
-        draft.confidence(if quoted {
-            Confidence::Likely
-        } else {
-            Confidence::Weak
-        });
-    }
+        Some(second) if quotes(second) || card => Confidence::Likely,
+        Some(_) => Confidence::Weak,
+    });
     Some(draft)
 }
 

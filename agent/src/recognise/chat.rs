@@ -3,8 +3,8 @@
 //! Invariants:
 //! - a system line counts only in its role: centred, without an avatar;
 //! - bubbles that were there before the watch began are history and give nothing;
-//! - at most [`CHATS`] chats of [`ENTRIES`] entries are remembered; texts only of what was captured, cut to
-//!   [`TEXT_KEPT`] bytes, so that a recalled message keeps its words.
+//! - at most [`CHATS`] chats of [`ENTRIES`] entries are remembered, and [`ENTRIES`] notifications; texts only
+//!   of what was captured, cut to [`TEXT_KEPT`] bytes, so that a recalled message keeps its words.
 
 mod scene;
 
@@ -32,8 +32,18 @@ pub(super) const SAME_MONEY_MS: i64 = 10 * 60 * 1000;
 #[derive(Debug, Default)]
 pub(super) struct Chats {
     chats: VecDeque<Chat>,
+    heard: VecDeque<Heard>,
     current: String,
     current_group: bool,
+}
+
+/// A message known from a notification only, so that a recall keeps its words.
+#[derive(Debug)]
+struct Heard {
+    fact: u64,
+    chat: u64,
+    sender: String,
+    text: String,
 }
 
 #[derive(Debug)]
@@ -99,6 +109,39 @@ impl Chats {
         self.current_group = false;
     }
 
+    /// What a notification told.
+    pub(super) fn hear(&mut self, package: &str, told: &Draft) {
+        let it = &told.activity;
+        let title = it.conversation.as_ref().map_or("", |it| it.title.as_str());
+        if it.kind() != Kind::Message || it.direction() == Direction::Out || it.text.is_empty() {
+            return;
+        }
+        if self.heard.len() >= ENTRIES {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(Heard {
+            fact: told.fact_key(title),
+            chat: text::key(&[package, title]),
+            sender: it.sender.clone(),
+            text: text::head(&it.text, TEXT_KEPT).to_owned(),
+        });
+    }
+
+    /// The words of a recalled message that was never on screen, when there is one such only.
+    fn unseen(
+        &mut self,
+        context: &Context<'_>,
+        chat: u64,
+        recall: &pb::Activity,
+    ) -> Option<String> {
+        let at_ms = context.signal.at_ms;
+        self.heard.retain(|it| context.seen.holds(it.fact, at_ms));
+        let fits = |it: &&Heard| it.chat == chat && it.sender == recall.sender;
+        let mut candidates = self.heard.iter().filter(fits);
+        let found = candidates.next()?.text.clone();
+        candidates.next().is_none().then_some(found)
+    }
+
     /// Reads one view of a chat page.
     pub(super) fn read(
         &mut self,
@@ -122,7 +165,16 @@ impl Chats {
         self.current_group = chat.group || (before == chat.title && self.current_group);
         let package = context.signal.package.clone();
         self.follow_renaming(&package, &before, &chat.title, &items);
-        let known = self.known(text::key(&[&package, &chat.title]));
+        let key = text::key(&[&package, &chat.title]);
+        let unseen: Vec<(usize, String)> = items
+            .iter()
+            .enumerate()
+            .filter_map(|(at, it)| Some((at, &it.draft.as_ref()?.activity)))
+            .filter(|(_, it)| it.kind() == Kind::MessageRecalled)
+            .filter(|(_, it)| it.direction() == Direction::In)
+            .filter_map(|(at, it)| Some((at, self.unseen(context, key, it)?)))
+            .collect();
+        let known = self.known(key);
         let watched = known
             .seen_ms
             .is_some_and(|seen| seen >= context.watch.since_ms);
@@ -152,7 +204,8 @@ impl Chats {
             let since_ms = context.watch.since_ms;
             let in_watch = fresh || since_ms == 0 || item.shown_ms.is_some_and(|it| it >= since_ms);
             if let Some(mut draft) = item.draft.take().filter(|_| in_watch) {
-                if let Some((_, words)) = vanished.recalled.iter().find(|(at, _)| *at == index) {
+                let words = vanished.recalled.iter().chain(&unseen);
+                if let Some((_, words)) = words.into_iter().find(|(at, _)| *at == index) {
                     draft.text(words);
                 }
                 item.entry.text = text::head(&draft.activity.text, TEXT_KEPT).to_owned();

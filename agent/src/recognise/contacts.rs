@@ -68,6 +68,7 @@ impl Contacts {
             total: page.total,
             complete: page.complete,
             begins: false,
+            list: "",
         };
         self.merge(context, &part)
     }
@@ -82,16 +83,19 @@ impl Contacts {
             .map(|it| it.text.trim())
             .filter(|it| !it.is_empty())
             .collect();
-        let titled = texts.first().is_some_and(|it| is(Place::ListTitle, it));
-        if !titled {
+        let title = texts
+            .first()
+            .and_then(|it| packs.first(&package, Place::ListTitle, it));
+        let Some((_, title)) = title else {
             return Vec::new();
-        }
+        };
         let list = super::layout::list_rows(screen);
         let mut part = Part {
             rows: Vec::new(),
             total: 0,
             complete: false,
             begins: false,
+            list: title.get("list"),
         };
         for words in list
             .iter()
@@ -118,7 +122,7 @@ impl Contacts {
         let at_ms = context.signal.at_ms;
         let list = self
             .lists
-            .entry(context.signal.package.clone())
+            .entry(format!("{} {}", context.signal.package, part.list))
             .or_default();
         let growing = list.growing.take().filter(|it| {
             // Another total means the list changed meanwhile, and its top that it is shown anew.
@@ -173,6 +177,8 @@ struct Part<'a> {
     complete: bool,
     /// The top of the list is in view.
     begins: bool,
+    /// The list's own name; empty: the contact list itself.
+    list: &'a str,
 }
 
 fn difference(context: &mut Context<'_>, before: &Snapshot, now: &Snapshot) -> Vec<Draft> {

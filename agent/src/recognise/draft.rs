@@ -8,7 +8,7 @@ use mingjing_proto::vocabulary::Named;
 
 use super::text;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) activity: pb::Activity,
 }

@@ -82,10 +82,14 @@ struct Avatar<'a> {
 
 struct Frame<'a> {
     nodes: &'a [pb::Node],
+    /// Where the conversation begins: 0, or on a wide screen the pane beside the list of chats.
+    left: i32,
     width: i32,
     height: i32,
     avatars: Vec<Avatar<'a>>,
     input: Option<usize>,
+    /// Where bubbles begin on the left and end on the right, on a page without avatars.
+    edges: (Option<i32>, Option<i32>),
 }
 
 /// Reads the structure of a chat page.
@@ -95,23 +99,31 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
         .get(..limits::SCREEN_NODES.min(screen.nodes.len()))
         .unwrap_or_default();
     let (width, height) = size(screen, nodes);
-    let mut frame = Frame {
-        nodes,
-        width,
-        height,
-        avatars: Vec::new(),
-        input: nodes.iter().position(is_input),
-    };
-    frame.avatars = frame.find_avatars(packs, package);
-    let control = |node: &pb::Node| {
+    let control = |node: &&pb::Node| {
         [&node.desc, &node.text]
             .iter()
             .any(|it| packs.any(package, Place::ChatControl, it.trim()))
     };
-    let is_chat = frame.input.is_some() || nodes.iter().any(control);
+    let input = nodes.iter().position(is_input);
+    let anchor = input
+        .and_then(|at| nodes.get(at))
+        .or_else(|| nodes.iter().find(control));
+    let is_chat = anchor.is_some();
+    let (left, width) = pane(nodes, anchor, width);
+    let mut frame = Frame {
+        nodes,
+        left,
+        width,
+        height,
+        avatars: Vec::new(),
+        input,
+        edges: (None, None),
+    };
+    frame.avatars = frame.find_avatars(packs, package);
+    frame.edges = frame.find_edges();
     let list = frame.list();
     let (title_index, title) = frame.title(packs, package, list);
-    let external = frame.external(title_index);
+    let external = frame.external(packs, package, title_index);
     let (name, counted) = text::without_count(title);
     let parts = frame.parts(packs, package, list, title_index);
     Page {
@@ -131,10 +143,12 @@ pub(super) fn list_rows(screen: &pb::Screen) -> &[pb::Node] {
         .unwrap_or_default();
     let frame = Frame {
         nodes,
+        left: 0,
         width: screen.width,
         height: screen.height,
         avatars: Vec::new(),
         input: None,
+        edges: (None, None),
     };
     frame
         .list()
@@ -148,6 +162,22 @@ fn is_input(node: &pb::Node) -> bool {
 
 fn is_list(node: &pb::Node) -> bool {
     node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
+}
+
+/// The part of a wide screen the conversation stands in: the list above its input, when that is not
+/// as wide as the screen.
+fn pane(nodes: &[pb::Node], anchor: Option<&pb::Node>, width: i32) -> (i32, i32) {
+    let Some(anchor) = anchor.filter(|it| bounded(it)) else {
+        return (0, width);
+    };
+    let middle = i32::midpoint(anchor.left, anchor.right);
+    nodes
+        .iter()
+        .filter(|it| is_list(it) && bounded(it))
+        .filter(|it| (it.left..it.right).contains(&middle))
+        .map(|it| (it.left, it.right - it.left))
+        .find(|(_, wide)| wide * 4 >= width && wide * 10 <= width * 9)
+        .unwrap_or((0, width))
 }
 
 /// The page's size; when it was not told, the usual screen its nodes fit on.
@@ -191,10 +221,21 @@ fn has_words(node: &pb::Node) -> bool {
 }
 
 impl<'a> Frame<'a> {
+    /// Whether a node stands beside the conversation's pane.
+    fn is_beside(&self, node: &pb::Node) -> bool {
+        let right = self.left.saturating_add(self.width);
+        self.width > 0 && bounded(node) && (node.right <= self.left || node.left >= right)
+    }
+
+    /// How far a node's middle lies right of the pane's, twice.
+    fn off_middle(&self, node: &pb::Node) -> i32 {
+        node.left + node.right - 2 * self.left - self.width
+    }
+
     fn find_avatars(&self, packs: &PackSet, package: &str) -> Vec<Avatar<'a>> {
         let mut avatars = Vec::new();
         for (index, node) in self.nodes.iter().enumerate() {
-            if has_words(node) || is_input(node) {
+            if has_words(node) || is_input(node) || self.is_beside(node) {
                 continue;
             }
             if let Some((_, found)) = packs.first(package, Place::Avatar, node.desc.trim()) {
@@ -207,6 +248,21 @@ impl<'a> Frame<'a> {
         avatars
     }
 
+    /// The edges most bubbles share, from words that clearly lean to a side.
+    fn find_edges(&self) -> (Option<i32>, Option<i32>) {
+        if !self.avatars.is_empty() || self.width <= 0 {
+            return (None, None);
+        }
+        let below = self.height * 8 / 100;
+        let leaning = || {
+            let spoken = self.nodes.iter().filter(|it| has_words(it) && bounded(it));
+            spoken.filter(move |it| it.top > below && !self.is_centred(it) && !self.is_beside(it))
+        };
+        let left = leaning().filter(|it| self.off_middle(it) < 0);
+        let right = leaning().filter(|it| self.off_middle(it) > 0);
+        (left.map(|it| it.left).min(), right.map(|it| it.right).max())
+    }
+
     /// A small square picture at the far left or right, below the title and above the input.
     fn looks_like_avatar(&self, node: &pb::Node) -> bool {
         if !bounded(node) || !node.class.ends_with("ImageView") || self.width <= 0 {
@@ -215,7 +271,8 @@ impl<'a> Frame<'a> {
         let (width, height) = (node.right - node.left, node.bottom - node.top);
         let square = (width - height).abs() * 4 <= width.max(height);
         let small = width * 100 >= self.width * 6 && width * 100 <= self.width * 18;
-        let aside = node.right * 100 <= self.width * 22 || node.left * 100 >= self.width * 78;
+        let (begin, end) = (node.left - self.left, node.right - self.left);
+        let aside = end * 100 <= self.width * 22 || begin * 100 >= self.width * 78;
         let inside = node.top * 100 >= self.height * 6
             && self
                 .input
@@ -229,7 +286,7 @@ impl<'a> Frame<'a> {
         self.nodes
             .iter()
             .enumerate()
-            .filter(|(_, node)| is_list(node))
+            .filter(|(_, node)| is_list(node) && !self.is_beside(node))
             .map(|(index, node)| (index, self.end_of(index, node.depth)))
             .filter(|(index, end)| end - index > 1)
             .max_by_key(|(index, end)| end - index)
@@ -262,7 +319,7 @@ impl<'a> Frame<'a> {
         let found = self.nodes.iter().enumerate().find(|(index, node)| {
             let words = node.text.trim();
             let outside = list.is_none_or(|(start, end)| *index < start || *index >= end);
-            if words.is_empty() || !outside || is_input(node) {
+            if words.is_empty() || !outside || is_input(node) || self.is_beside(node) {
                 return false;
             }
             let placed = if bounded(node) && self.height > 0 {
@@ -286,14 +343,13 @@ impl<'a> Frame<'a> {
     }
 
     /// A company line right below the title.
-    fn external(&self, title: Option<usize>) -> bool {
+    fn external(&self, packs: &PackSet, package: &str, title: Option<usize>) -> bool {
         let Some(title) = title else { return false };
         self.nodes
             .iter()
-            .skip(title)
+            .skip(title + 1)
             .take(3)
-            .map(|it| it.text.trim())
-            .any(is_company_line)
+            .any(|it| packs.any(package, Place::Outside, it.text.trim()))
     }
 
     fn parts(
@@ -335,7 +391,7 @@ impl<'a> Frame<'a> {
         node: &pb::Node,
         title: Option<usize>,
     ) -> bool {
-        if Some(index) == title || is_input(node) || is_list(node) {
+        if Some(index) == title || is_input(node) || is_list(node) || self.is_beside(node) {
             return false;
         }
         if self.avatars.iter().any(|it| it.index == index) {
@@ -346,7 +402,9 @@ impl<'a> Frame<'a> {
         if words.is_empty() && desc.is_empty() {
             return false;
         }
-        if is_company_line(words) && title.is_some_and(|title| index == title + 1) {
+        if packs.any(package, Place::Outside, words)
+            && title.is_some_and(|title| index == title + 1)
+        {
             return false;
         }
         let input = self.input.and_then(|at| self.nodes.get(at));
@@ -379,7 +437,10 @@ impl<'a> Frame<'a> {
             let below = groups
                 .last()
                 .and_then(|it| self.nodes.get(*it.first()?))
-                .is_some_and(|row| bounded(row) && bounded(node) && node.top >= row.bottom)
+                .is_some_and(|row| {
+                    let slack = self.height / 50;
+                    bounded(row) && bounded(node) && node.top + slack >= row.bottom
+                })
                 && self.is_centred(node)
                 && is_line(packs, package, node);
             if node.depth == depth || groups.is_empty() || below {
@@ -410,6 +471,7 @@ impl<'a> Frame<'a> {
         title: Option<usize>,
     ) -> Vec<Part<'a>> {
         let avatar = self.avatars.iter().find(|it| group.contains(&it.index));
+        let avatar_at = avatar.map(|it| it.index);
         let avatar_top = avatar
             .and_then(|it| self.nodes.get(it.index))
             .filter(|it| bounded(it))
@@ -417,6 +479,7 @@ impl<'a> Frame<'a> {
         let mut above = Vec::new();
         let mut texts = Vec::new();
         let mut descs = Vec::new();
+        let mut spoken: Vec<&pb::Node> = Vec::new();
         for index in group {
             let Some(node) = self.nodes.get(*index) else {
                 continue;
@@ -436,15 +499,21 @@ impl<'a> Frame<'a> {
             if has_words(node) {
                 let is_above = match avatar_top {
                     Some(top) if bounded(node) => node.bottom <= top && self.is_centred(node),
-                    _ => texts.is_empty() && group.len() > 1,
+                    _ => {
+                        let before = avatar_at.is_none_or(|avatar| *index < avatar);
+                        let aside = bounded(node) && !self.is_centred(node);
+                        before && !aside && texts.is_empty() && group.len() > 1
+                    }
                 };
                 if is_above && packs.any(package, Place::Time, &text::clean(&node.text)) {
                     above.push(centred(node, Evidence::Sides));
                 } else {
                     texts.push(node);
+                    spoken.push(node);
                 }
             } else {
                 descs.push(node.desc.trim());
+                spoken.push(node);
             }
         }
         if texts.is_empty() && descs.is_empty() {
@@ -455,9 +524,9 @@ impl<'a> Frame<'a> {
                 side: self.side_of_avatar(avatar),
                 avatar: avatar.name,
             },
-            None => self.role_without_avatar(&texts),
+            None => self.role_without_avatar(&spoken),
         };
-        let evidence = self.evidence(&role, &texts);
+        let evidence = self.evidence(&role, &spoken);
         above.push(Part {
             role,
             texts,
@@ -474,7 +543,7 @@ impl<'a> Frame<'a> {
         if !bounded(node) || self.width <= 0 {
             return Side::Unknown;
         }
-        if node.left + node.right > self.width {
+        if self.off_middle(node) > 0 {
             Side::Out
         } else {
             Side::In
@@ -485,10 +554,26 @@ impl<'a> Frame<'a> {
         let Some(node) = texts.iter().find(|it| bounded(it)) else {
             return Role::Centred;
         };
-        if self.is_centred(node) || self.width <= 0 {
+        if self.width <= 0 {
             return Role::Centred;
         }
-        let side = if node.left + node.right > self.width {
+        if self.is_centred(node) {
+            // A bubble as wide as may be lies in the middle as well, but flush with the others.
+            let flush = |edge: Option<i32>, at: i32| {
+                edge.is_some_and(|edge| (edge - at).abs() * 100 <= self.width)
+            };
+            let side = match (
+                flush(self.edges.0, node.left),
+                flush(self.edges.1, node.right),
+            ) {
+                (false, false) => return Role::Centred,
+                (true, false) => Side::In,
+                (false, true) => Side::Out,
+                (true, true) => Side::Unknown,
+            };
+            return Role::Bubble { side, avatar: "" };
+        }
+        let side = if self.off_middle(node) > 0 {
             Side::Out
         } else {
             Side::In
@@ -497,8 +582,13 @@ impl<'a> Frame<'a> {
     }
 
     fn is_centred(&self, node: &pb::Node) -> bool {
-        let off = (node.left + node.right - self.width).abs();
-        off * 100 <= self.width * 6
+        self.off_middle(node).abs() * 100 <= self.width * 6
+    }
+
+    fn is_wide(&self, texts: &[&pb::Node]) -> bool {
+        texts
+            .iter()
+            .any(|it| bounded(it) && (it.right - it.left) * 100 >= self.width * 60)
     }
 
     fn evidence(&self, role: &Role<'a>, texts: &[&pb::Node]) -> Evidence {
@@ -509,6 +599,8 @@ impl<'a> Frame<'a> {
                 ..
             } => Evidence::Names,
             Role::Bubble { .. } => Evidence::Sides,
+            // Without an avatar anywhere a wide line could be a bubble.
+            Role::Centred if self.avatars.is_empty() && self.is_wide(texts) => Evidence::None,
             Role::Centred if placed => Evidence::Sides,
             Role::Centred if self.avatars.is_empty() => Evidence::None,
             Role::Centred => Evidence::Names,
@@ -528,9 +620,4 @@ fn centred(node: &pb::Node, evidence: Evidence) -> Part<'_> {
 fn is_line(packs: &PackSet, package: &str, node: &pb::Node) -> bool {
     let words = text::clean(&node.text);
     packs.any(package, Place::Time, &words) || packs.any(package, Place::System, &words)
-}
-
-/// `@公司`, `＠微信`.
-pub(super) fn is_company_line(words: &str) -> bool {
-    words.starts_with(['@', '＠']) && words.chars().count() <= 40
 }

@@ -39,10 +39,15 @@ pub(super) fn fen(number: &str) -> Option<i64> {
 }
 
 /// The last amount of a text, which is the one payment notices state.
-pub(super) fn last_amount(text: &str) -> Option<i64> {
+fn last_amount(text: &str) -> Option<i64> {
+    amounts(text).last().copied()
+}
+
+/// The marked amounts of a text in order, or those of two decimals when none is marked.
+fn amounts(text: &str) -> Vec<i64> {
     let chars: Vec<char> = text.chars().take(2000).map(narrow).collect();
-    let mut found = None;
-    let mut decimals = None;
+    let mut found = Vec::new();
+    let mut decimals = Vec::new();
     let mut at = 0;
     while at < chars.len() {
         if !chars.get(at).is_some_and(char::is_ascii_digit) {
@@ -60,19 +65,57 @@ pub(super) fn last_amount(text: &str) -> Option<i64> {
         let after = chars.get(at..).unwrap_or_default();
         if is_marked(before, after) {
             let number: String = chars.get(start..at).unwrap_or_default().iter().collect();
-            found = fen(&number).or(found);
-        } else if at >= start + 4 && chars.get(at - 3) == Some(&'.') {
+            found.extend(fen(&number));
+        } else if at >= start + 4 && chars.get(at - 3) == Some(&'.') && !is_foreign(before) {
             // Two decimals and no mark: an amount unless a marked one stands beside it.
             let number: String = chars.get(start..at).unwrap_or_default().iter().collect();
-            decimals = fen(&number).or(decimals);
+            decimals.extend(fen(&number));
         }
     }
-    found.or(decimals)
+    if found.is_empty() { decimals } else { found }
 }
+
+fn ends_with(chars: &[char], word: &str) -> bool {
+    let text = chars.iter().rev().skip_while(|it| it.is_whitespace());
+    let word_length = word.chars().count();
+    text.clone()
+        .take(word_length)
+        .eq(word.chars().rev().collect::<Vec<_>>().iter())
+}
+
+/// A sign of another currency right before the number.
+fn is_foreign(before: &[char]) -> bool {
+    let sign = before.iter().rev().find(|it| !it.is_whitespace());
+    let coded = ["HKD", "USD", "EUR", "MOP", "TWD", "JPY"];
+    sign.is_some_and(|it| matches!(it, '$' | '€' | '£' | '₩' | '＄'))
+        || coded.iter().any(|it| ends_with(before, it))
+}
+
+/// The amount a payment notice states: the first one after a word of receipt, else the last one.
+pub(super) fn stated_amount(text: &str) -> Option<i64> {
+    let after = RECEIPTS.iter().filter_map(|word| {
+        let at = text.find(word)?;
+        Some((at, text.get(at + word.len()..)?))
+    });
+    let (_, rest) = after.min_by_key(|(at, _)| *at).unwrap_or((0, ""));
+    amounts(rest).first().copied().or_else(|| last_amount(text))
+}
+
+/// Words before the amount that was received.
+const RECEIPTS: [&str; 8] = [
+    "收款金额",
+    "收款金額",
+    "收款到",
+    "到账",
+    "到賬",
+    "到帳",
+    "收款",
+    "eceived",
+];
 
 fn is_marked(before: &[char], after: &[char]) -> bool {
     let sign = before.iter().rev().find(|it| !it.is_whitespace());
-    if matches!(sign, Some('¥')) {
+    if matches!(sign, Some('¥')) || ends_with(before, "RMB") || ends_with(before, "CNY") {
         return true;
     }
     let mut words = after.iter().skip_while(|it| it.is_whitespace());
@@ -131,8 +174,10 @@ mod tests {
             ("2026年3月2日 收款¥20", Some(2_000)),
             ("今日第3笔收款，共计¥88.00", Some(8_800)),
             ("received 20.00 CNY", Some(2_000)),
+            ("收款到賬HK$20.00", None),
+            ("收款12.50元，本月累计收款500.00元", Some(1_250)),
         ] {
-            assert_eq!(last_amount(text), expected, "{text}");
+            assert_eq!(stated_amount(text), expected, "{text}");
         }
     }
 }

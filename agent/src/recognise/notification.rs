@@ -127,8 +127,32 @@ impl Notices {
         let (pattern, found) = packs
             .patterns(package, Place::Notice)
             .filter(|pattern| pattern.title.as_ref().is_none_or(|it| it.is_match(title)))
-            .filter(|pattern| !pattern.never.iter().any(|never| never.is_match(&cleaned)))
+            .filter(|pattern| pattern.takes_channel(&it.channel) && !pattern.refuses(&cleaned))
             .find_map(|pattern| Some((pattern, pattern.captures(&cleaned)?)))?;
+        let app = packs.any(package, Place::AppTitle, title)
+            || packs.any(package, Place::ServiceTitle, title);
+        let peer = found.get("peer");
+        if pattern.kind == Some(Kind::ContactRequested)
+            && ![peer, ""].contains(&title)
+            && !peer.is_empty()
+            && !app
+        {
+            // A member of a group wrote these words.
+            return None;
+        }
+        let member = || {
+            let rest = unread_prefix(words).map_or(words, |(_, rest)| rest);
+            split_sender(rest, false).is_some_and(|(sender, _)| {
+                sender != title
+                    && !pattern.is_match(sender)
+                    && !packs.any(package, Place::ServiceTitle, sender)
+                    && !packs.any(package, Place::Label, sender)
+            })
+        };
+        if pattern.kind == Some(Kind::PaymentReceived) && member() {
+            // A group that calls itself like a service: somebody in it wrote this.
+            return None;
+        }
         // Known to be nothing: the app speaks of itself.
         let Some(kind) = pattern.kind else {
             return Some(Vec::new());
@@ -141,22 +165,19 @@ impl Notices {
         let mut draft = context.draft(kind, pattern.direction, Source::Notification);
         draft.activity.content.clone_from(&pattern.content);
         draft.confidence(pattern.confidence.unwrap_or(Confidence::Likely));
-        let app = packs.any(package, Place::AppTitle, title)
-            || packs.any(package, Place::ServiceTitle, title);
         if kind == Kind::Coverage {
             draft.activity.count = found.number("count").unwrap_or(1);
             draft.confidence(Confidence::Certain);
             return Some(vec![draft]);
         }
         if kind == Kind::PaymentReceived {
-            draft.activity.amount_fen = money::last_amount(words);
+            draft.activity.amount_fen = money::stated_amount(words);
             draft.conversation(title, false, false);
             draft.text(body_of_service(words, title));
             let missed = known.missed(unread_prefix(words).map(|(count, _)| count));
             let gap = (missed > 0).then(|| gap(context, missed));
             return Some(gap.into_iter().chain([draft]).collect());
         }
-        let peer = found.get("peer");
         let peer = match (peer.is_empty(), app) {
             (true, false) => title,
             (true, true) => it.sub_text.as_str(),
@@ -207,7 +228,7 @@ impl Notices {
         for (message, own) in lines {
             let line = Line {
                 sender: &message.sender,
-                body: &message.text,
+                body: said_by(&message.text, &message.sender).unwrap_or(&message.text),
                 own,
                 confidence: Confidence::Certain,
             };
@@ -281,6 +302,10 @@ impl Notices {
         let direct_ticker = said_by(&it.ticker, title) == Some(words);
         let mut count = None;
         let uncounted = !direct_ticker && said_by(rest, title).is_none();
+        let mentioned = without_mention(context, rest);
+        if uncounted && unread_prefix(rest).is_none() && unread_prefix(mentioned).is_some() {
+            rest = mentioned;
+        }
         if let Some((number, after)) = unread_prefix(rest).filter(|_| uncounted) {
             let wecom_form = it.number >= 2 && it.number == number;
             let said = split_sender(without_mention(context, after), true).is_some()
@@ -291,8 +316,15 @@ impl Notices {
                 rest = after;
             }
         }
-        if !direct_ticker {
-            rest = without_mention(context, rest);
+        let told = without_mention(context, rest);
+        if !direct_ticker && split_sender(told, true).is_some() {
+            rest = told;
+        }
+        // A nameless member: the separator without a name, before a tag.
+        if let Some(tagged) = rest.strip_prefix([':', '：']).map(str::trim_start)
+            && tagged.starts_with('[')
+        {
+            rest = tagged;
         }
         let known_group = self.known(text::key(&[&package, title])).group;
         let group_told = it.is_group || counted || known_group == Some(true);
@@ -300,7 +332,20 @@ impl Notices {
             title,
             group: group_told,
         };
-        let line = if direct_ticker && !group_told {
+        // Only a group's ticker is its text; a service's begins with its name.
+        let of_member = !it.ticker.is_empty()
+            && it.ticker.trim() == it.text.trim()
+            && split_sender(rest, false).is_some_and(|(sender, _)| sender != title);
+        let line = if let Some(teller) = said_by(&it.title, &it.conversation_title) {
+            // The platform puts group and member together in the title.
+            conversation.group = true;
+            Line {
+                sender: teller,
+                body: said_by(rest, teller).unwrap_or(rest),
+                own: false,
+                confidence: Confidence::Certain,
+            }
+        } else if direct_ticker && !group_told {
             Line {
                 sender: title,
                 body: rest,
@@ -315,7 +360,7 @@ impl Notices {
                 own: group_told,
                 confidence: Confidence::Certain,
             }
-        } else if app || service || title.trim().is_empty() {
+        } else if app || (service && !of_member) || title.trim().is_empty() {
             match split_sender(rest, count.is_some()) {
                 Some((sender, body)) if app || title.trim().is_empty() => {
                     conversation = Conversation {
@@ -337,7 +382,7 @@ impl Notices {
                 },
                 // The app speaking of itself is nobody's message, unless it names who did something.
                 _ if app => {
-                    let spoken = context.packs.first(&package, Place::Body, rest);
+                    let spoken = context.body(rest);
                     let sender = spoken.map_or("", |(_, found)| found.get("sender"));
                     if sender.is_empty() || context.is_private(sender) {
                         return (count, Vec::new());
@@ -503,9 +548,9 @@ fn without_mention<'t>(context: &Context<'_>, words: &'t str) -> &'t str {
         return words;
     };
     let package = &context.signal.package;
-    let mention = context
-        .packs
-        .patterns(package, Place::Label)
-        .any(|it| it.id == "mention_prefix" && it.is_match(tag));
-    if mention { rest.trim_start() } else { words }
+    if context.packs.any(package, Place::Mention, tag.trim()) {
+        rest.trim_start()
+    } else {
+        words
+    }
 }

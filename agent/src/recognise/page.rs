@@ -50,11 +50,32 @@ struct Asked {
     at_ms: i64,
     role: WindowRole,
     conversation: String,
+    /// How many messages it asks about.
+    count: usize,
+}
+
+impl Asked {
+    /// What was deleted, message by message when as many are gone as the dialog asked about.
+    fn gone(self, gone: &[(bool, String)]) -> Vec<Draft> {
+        if gone.len() != self.count {
+            return vec![self.draft];
+        }
+        let told = gone.iter().map(|(_, words)| {
+            let mut draft = self.draft.clone();
+            draft.text(words);
+            draft
+        });
+        told.collect()
+    }
 }
 
 impl Pages {
+    /// That the login page was open is no text and stays.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            logged_out: self.logged_out,
+            ..Self::default()
+        };
     }
 
     /// A window was opened or changed: what its class alone tells.
@@ -83,7 +104,7 @@ impl Pages {
 
     /// The login page is open: nobody is logged in, whatever led there.
     pub(super) fn login(&mut self, context: &Context<'_>) -> Option<Draft> {
-        let asked = self.followed(context, WindowRole::Login, None);
+        let asked = self.followed(context, WindowRole::Login, None).pop();
         if std::mem::replace(&mut self.logged_out, true) {
             return None;
         }
@@ -252,6 +273,10 @@ impl Pages {
             at_ms: context.signal.at_ms,
             role,
             conversation: conversation.to_owned(),
+            count: found
+                .number("count")
+                .and_then(|it| usize::try_from(it).ok())
+                .unwrap_or(1),
         });
         true
     }
@@ -262,28 +287,23 @@ impl Pages {
         context: &Context<'_>,
         role: WindowRole,
         chat: Option<&chat::Outcome>,
-    ) -> Option<Draft> {
-        let asked = self.asked.take()?;
-        if context.signal.at_ms.saturating_sub(asked.at_ms) > DIALOG_MS {
-            return None;
-        }
-        let mut asked = asked;
+    ) -> Vec<Draft> {
+        let fresh = |it: &Asked| context.signal.at_ms.saturating_sub(it.at_ms) <= DIALOG_MS;
+        let Some(asked) = self.asked.take().filter(fresh) else {
+            return Vec::new();
+        };
         let yes = match (asked.outcome, chat) {
             (Outcome::MainWindow, None) => role == WindowRole::Main,
             (Outcome::Login, None) => role == WindowRole::Login,
             (Outcome::EmptyChat, Some(chat)) => chat.bubbles == 0,
-            (Outcome::BubbleGone, Some(chat)) => match chat.gone.as_slice() {
-                [] => false,
-                [(_, words)] => {
-                    asked.draft.text(words);
-                    true
-                }
-                _ => true,
-            },
+            (Outcome::BubbleGone, Some(chat)) => !chat.gone.is_empty(),
             _ => false,
         };
+        if let (true, Outcome::BubbleGone, Some(chat)) = (yes, asked.outcome, chat) {
+            return asked.gone(&chat.gone);
+        }
         if yes {
-            return Some(asked.draft);
+            return vec![asked.draft];
         }
         // Windows on the way neither confirm nor refuse: the page behind the dialog, or a window closing.
         let undecided = match asked.outcome {
@@ -295,12 +315,12 @@ impl Pages {
         if undecided {
             self.asked = Some(asked);
         }
-        None
+        Vec::new()
     }
 
     /// The app came back to its main window. What a dialog wanted gone must not be listed there.
     pub(super) fn home(&mut self, context: &Context<'_>, lines: &[String]) -> Option<Draft> {
-        let draft = self.followed(context, WindowRole::Main, None)?;
+        let draft = self.followed(context, WindowRole::Main, None).pop()?;
         let it = &draft.activity;
         let title = it.conversation.as_ref().map_or("", |it| it.title.as_str());
         let listed = lines

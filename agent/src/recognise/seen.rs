@@ -44,6 +44,14 @@ impl Seen {
         }
     }
 
+    /// Whether a fact told by a notification has not been seen elsewhere yet.
+    pub(super) fn holds(&self, key: u64, at_ms: i64) -> bool {
+        self.entries.iter().any(|(known, channel, seen_ms)| {
+            let recent = at_ms.saturating_sub(*seen_ms).abs() <= WINDOW_MS;
+            *known == key && *channel == Channel::Notification && recent
+        })
+    }
+
     pub(super) fn clear(&mut self) {
         self.entries = VecDeque::new();
     }

@@ -1,6 +1,6 @@
 //! Time separators of a chat page as moments.
 //!
-//! Invariant: a separator without a date is the latest such moment not after the signal.
+//! Invariant: a separator without a date is the latest such moment not after the signal; none is after it.
 
 use jiff::civil::Date;
 
@@ -20,6 +20,9 @@ pub(super) fn moment(found: &Captured<'_>, at_ms: i64, utc_offset_min: i32) -> O
         let then = at_ms.checked_sub(i64::from(ago) * MINUTE_MS)?;
         return Some(then - then.rem_euclid(MINUTE_MS));
     }
+    if let Some(hours) = found.number("hours") {
+        return at_ms.checked_sub(i64::from(hours) * 60 * MINUTE_MS);
+    }
     let local_ms = at_ms.checked_add(i64::from(utc_offset_min) * MINUTE_MS)?;
     let today = local_ms.div_euclid(DAY_MS);
     let clock = clock_minutes(found)?;
@@ -35,10 +38,12 @@ pub(super) fn moment(found: &Captured<'_>, at_ms: i64, utc_offset_min: i32) -> O
     let undated = ["d0", "month", "day"]
         .iter()
         .all(|it| found.get(it).is_empty());
-    if undated && moment > at_ms.saturating_add(SKEW_MS) {
+    let ahead = moment > at_ms.saturating_add(SKEW_MS);
+    if undated && ahead {
         return Some(moment - DAY_MS);
     }
-    Some(moment)
+    // A date ahead of now was read the wrong way round.
+    (!ahead).then_some(moment)
 }
 
 fn clock_minutes(found: &Captured<'_>) -> Option<u32> {
@@ -151,6 +156,8 @@ mod tests {
             ("Yesterday 8:15 PM", "2026-03-03T20:15:00+08:00"),
             ("Mar 1, 2026 9:15 AM", "2026-03-01T09:15:00+08:00"),
             ("3/1/26 9:41 AM", "2026-03-01T09:41:00+08:00"),
+            ("1 Mar 2026 9:15", "2026-03-01T09:15:00+08:00"),
+            ("2026-03-01 9:15 PM", "2026-03-01T21:15:00+08:00"),
             ("5分钟前", "2026-03-04T20:25:00+08:00"),
             ("刚刚", "2026-03-04T20:30:00+08:00"),
         ] {

@@ -134,7 +134,9 @@ impl Item {
         let kind = it.kind.to_string();
         let side = if own { "out" } else { "in" };
         // The state of a transfer changes inside its bubble; the amount does not.
-        let words = if it.amount_fen.is_some() { "" } else { words };
+        // And a voice message is the same with its words and without.
+        let changing = it.amount_fen.is_some() || it.content == "voice";
+        let words = if changing { "" } else { words };
         let key = text::key(&[&kind, side, &it.sender, &it.content, words, &amount]);
         Self {
             entry: Entry {

@@ -84,7 +84,9 @@ impl<'a> Frame<'a> {
         // By order only: the words right after an avatar are its bubble's.
         let at = self.avatars.iter().rposition(|it| it.index < index)?;
         let words = text::clean(&node.text);
-        if packs.any(package, Place::Time, &words) {
+        // A time right after the avatar was typed; with something in between that something is the bubble.
+        let next = self.avatars.get(at).is_some_and(|it| it.index + 1 == index);
+        if !next && packs.any(package, Place::Time, &words) {
             return None;
         }
         let begun = owners.contains(&Some(at));

@@ -6,6 +6,29 @@ use mingjing_proto::pb;
 
 use crate::recognise::text;
 
+/// What stands behind the number of an unread prefix.
+const UNITS: [&str; 20] = [
+    "",
+    "t",
+    "T",
+    "+",
+    "条",
+    "條",
+    "則",
+    "则",
+    "条消息",
+    "條訊息",
+    "則訊息",
+    "则消息",
+    "条新消息",
+    "條新訊息",
+    "則新訊息",
+    "message",
+    "messages",
+    "new message",
+    "new messages",
+    "unread",
+];
 /// A sender's name before a separator is no longer than this many characters.
 const SENDER_CHARS: usize = 64;
 
@@ -30,23 +53,7 @@ pub(super) fn unread_prefix(words: &str) -> Option<(u32, &str)> {
     let (number, after) = inner.split_at(digits);
     let close = after.find([']', '］'])?;
     let (unit, after) = after.split_at(close);
-    let units = [
-        "",
-        "t",
-        "T",
-        "+",
-        "条",
-        "條",
-        "則",
-        "则",
-        "条消息",
-        "則訊息",
-        "条新消息",
-        "messages",
-        " messages",
-        "message",
-    ];
-    if !units.contains(&unit) {
+    if !UNITS.contains(&unit.trim()) {
         return None;
     }
     let after = after.trim_start_matches([']', '］']).trim_start();

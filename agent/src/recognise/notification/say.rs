@@ -39,8 +39,6 @@ pub(super) fn say(
     conversation: &Conversation<'_>,
     line: &Line<'_>,
 ) -> Vec<Draft> {
-    let packs = context.packs;
-    let package = context.signal.package.as_str();
     let body = line.body.trim();
     let direct_peer = if conversation.group {
         ""
@@ -56,7 +54,14 @@ pub(super) fn say(
     if context.is_private(sender) && !conversation.group {
         return Vec::new();
     }
-    let mut draft = match packs.first(package, Place::Body, &text::clean(body)) {
+    let cleaned = text::clean(body);
+    let known = context.body(&cleaned).filter(|(pattern, found)| {
+        // Somebody tells of a third person's call; the app's own line is about the conversation's.
+        let named = found.get("sender");
+        let about = named.is_empty() || named == line.sender || named == conversation.title;
+        about || conversation.group || pattern.kind != Some(Kind::Call)
+    });
+    let mut draft = match known {
         Some((pattern, _)) if pattern.kind.is_none() => return Vec::new(),
         Some((pattern, found)) => {
             let mut draft = known_body(context, pattern, line.own);
@@ -132,12 +137,24 @@ fn contact_added(
 /// A message with its content by its tag.
 fn message(context: &Context<'_>, body: &str, direction: Direction, sure: Confidence) -> Draft {
     let mut draft = context.draft(Kind::Message, direction, Source::Notification);
+    let package = context.signal.package.as_str();
     let tag = body.strip_prefix('[').and_then(|it| it.split_once(']'));
     let content = tag.and_then(|(word, rest)| {
-        let content = context.packs.tag(&context.signal.package, word.trim())?;
-        // Pictures, voice and stickers have no words: with words behind, somebody typed the tag.
-        let wordless = matches!(content, "image" | "video" | "sticker" | "voice");
-        (!wordless || rest.trim().is_empty()).then_some((content.to_owned(), rest.trim()))
+        let content = context.packs.tag(package, word.trim())?;
+        // Pictures, voice and stickers have no words, at most a length: with words behind, somebody
+        // typed the tag. The other way round a bare tag of the rest is an emoji.
+        let rest = rest.trim();
+        let length = || {
+            let digits = rest.starts_with(|it: char| it.is_ascii_digit());
+            digits && context.packs.any(package, Place::Media, rest)
+        };
+        match content {
+            "image" | "video" | "sticker" | "voice" => {
+                (rest.is_empty() || length()).then_some((content.to_owned(), ""))
+            }
+            "other" => (!rest.is_empty()).then_some((content.to_owned(), rest)),
+            _ => Some((content.to_owned(), rest)),
+        }
     });
     match content {
         Some((content, rest)) => {
