@@ -193,6 +193,14 @@ impl Core {
             pack_problems: self.problems.iter().cloned().collect(),
             last_signal_ms: self.last_signal_ms,
             audit_contradicted_ms: self.contradicted_ms(),
+            pack_fit: self
+                .app_versions
+                .iter()
+                .map(|(package, version)| {
+                    let fit = self.packs.fit(package, version).to_owned();
+                    (package.clone(), fit)
+                })
+                .collect(),
         }
     }
 

@@ -46,6 +46,9 @@ pub(super) const STATES: &[&str] = &[
     "no_schedule",
     "unknown",
 ];
+/// Where an app's version stands against the packs, for the locale test.
+#[cfg(test)]
+pub(super) const FITS: &[&str] = &["fits", "newer", "older", "untested", "unknown"];
 /// Reasons of dropping with a word of their own, for the locale test.
 #[cfg(test)]
 pub(super) const DROPS: &[&str] = &[
@@ -85,7 +88,7 @@ struct Row {
     model: String,
     agent_version: String,
     channels: Vec<Chip>,
-    apps: Vec<(String, String)>,
+    apps: Vec<App>,
     pack: Chip,
     consents: Chip,
     dropped: String,
@@ -93,6 +96,14 @@ struct Row {
     signal: String,
     seen: String,
     order: u8,
+}
+
+/// An app on a phone, and whether the packs in force were tested with its version.
+#[derive(Debug)]
+struct App {
+    name: String,
+    version: String,
+    fit: Chip,
 }
 
 #[derive(Template)]
@@ -367,13 +378,31 @@ fn channels(language: Language, status: &pb::Status) -> Vec<Chip> {
         .collect()
 }
 
-fn apps(language: Language, status: &pb::Status) -> Vec<(String, String)> {
+fn apps(language: Language, status: &pb::Status) -> Vec<App> {
     let mut apps: Vec<_> = status.app_versions.iter().collect();
     apps.sort();
     apps.into_iter()
         .take(ENTRIES)
-        .map(|(package, version)| (word(language, "app", package), cut(version)))
+        .map(|(package, version)| App {
+            name: word(language, "app", package),
+            version: cut(version),
+            fit: fit(language, status.pack_fit.get(package)),
+        })
         .collect()
+}
+
+/// The phone compares: it alone has the packs in force and the app's version.
+fn fit(language: Language, said: Option<&String>) -> Chip {
+    let said = said.map_or("unknown", String::as_str);
+    let tone = match said {
+        "fits" => "good",
+        "newer" | "older" | "untested" => "warn",
+        _ => "off",
+    };
+    Chip {
+        tone,
+        text: word(language, "fit", said),
+    }
 }
 
 fn pack(language: Language, status: Option<&pb::Status>) -> Chip {

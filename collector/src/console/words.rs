@@ -193,6 +193,7 @@ mod tests {
         family("capture", coverage::STATES);
         family("channel", &["listener", "accessibility"]);
         family("dropped", coverage::DROPS);
+        family("fit", coverage::FITS);
         family("gap", &gaps);
         family(
             "consent",

@@ -59,6 +59,11 @@ fn status(state: &str, listener: bool, accessibility: bool) -> pb::Status {
         pack_problems: vec!["pack 4 was refused: its signature does not hold".to_owned()],
         last_signal_ms: NOW_MS - 60_000,
         audit_contradicted_ms: 0,
+        pack_fit: [
+            ("com.tencent.mm".to_owned(), "fits".to_owned()),
+            ("com.tencent.wework".to_owned(), "newer".to_owned()),
+        ]
+        .into(),
     }
 }
 
@@ -171,6 +176,8 @@ async fn coverage_shows_state_channels_versions_drops_gaps_and_consents() {
         "无障碍：未开启",
         "8.0.61",
         "4.1.30",
+        "识别包适用",
+        "比识别包已知的更新",
         "识别包 3，1 个问题",
         "1 处，37 条",
         "1 / 7 类",
