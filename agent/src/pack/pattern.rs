@@ -45,6 +45,8 @@ pub(crate) enum Place {
     Receipt,
     /// A line under the title of a chat with somebody from outside the company.
     Outside,
+    /// A title with the company or app of somebody from outside behind the name.
+    OutsideTitle,
     /// A chip that floats over a chat: new messages, back to the newest.
     Chip,
     /// The description of an avatar.
@@ -89,6 +91,7 @@ impl Place {
             | Self::Noise
             | Self::Receipt
             | Self::Outside
+            | Self::OutsideTitle
             | Self::Chip
             | Self::Avatar
             | Self::ChatControl

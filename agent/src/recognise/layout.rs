@@ -123,8 +123,9 @@ pub(super) fn read<'a>(packs: &PackSet, package: &str, screen: &'a pb::Screen) -
     frame.edges = frame.find_edges();
     let list = frame.list();
     let (title_index, title) = frame.title(packs, package, list);
-    let external = frame.external(packs, package, title_index);
     let (name, counted) = text::without_count(title);
+    let (name, outsider) = without_company(packs, package, name);
+    let external = outsider || frame.external(packs, package, title_index);
     let parts = frame.parts(packs, package, list, title_index);
     Page {
         title: name,
@@ -154,6 +155,18 @@ pub(super) fn list_rows(screen: &pb::Screen) -> &[pb::Node] {
         .list()
         .and_then(|(start, end)| nodes.get(start + 1..end))
         .unwrap_or_default()
+}
+
+/// A title without the company of somebody from outside, and whether it had one.
+pub(super) fn without_company<'t>(
+    packs: &PackSet,
+    package: &str,
+    title: &'t str,
+) -> (&'t str, bool) {
+    match packs.first(package, Place::OutsideTitle, title) {
+        Some((_, found)) => (found.get("name"), true),
+        None => (title, false),
+    }
 }
 
 fn is_input(node: &pb::Node) -> bool {

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use mingjing_proto::pb::{self, Confidence, Kind, Source};
 
 use super::draft::Draft;
+use super::layout::without_company;
 use super::{Context, money, text};
 use crate::pack::Place;
 use form::{body_of_service, fullest, said_by, split_sender, unread_prefix};
@@ -86,6 +87,7 @@ impl Notices {
             &it.conversation_title
         };
         let (name, counted) = text::without_count(shown);
+        let (name, _) = without_company(context.packs, &context.signal.package, name);
         if context.is_private(name) || context.is_private(shown) {
             return Vec::new();
         }
@@ -299,9 +301,10 @@ impl Notices {
         let service = context.packs.any(&package, Place::ServiceTitle, title);
         let mut rest = words.trim_start();
         // A direct message whose ticker repeats it after the name is nothing but that message.
-        let direct_ticker = said_by(&it.ticker, title) == Some(words);
+        let by = |words| said_by(words, title).or_else(|| said_by(words, &it.title));
+        let direct_ticker = by(&it.ticker) == Some(words);
         let mut count = None;
-        let uncounted = !direct_ticker && said_by(rest, title).is_none();
+        let uncounted = !direct_ticker && by(rest).is_none();
         let mentioned = without_mention(context, rest);
         if uncounted && unread_prefix(rest).is_none() && unread_prefix(mentioned).is_some() {
             rest = mentioned;
@@ -309,7 +312,7 @@ impl Notices {
         if let Some((number, after)) = unread_prefix(rest).filter(|_| uncounted) {
             let wecom_form = it.number >= 2 && it.number == number;
             let said = split_sender(without_mention(context, after), true).is_some()
-                || said_by(after, title).is_some();
+                || by(after).is_some();
             // A count stands before a sender; without one somebody typed it.
             if said || wecom_form {
                 count = Some(number);
@@ -352,7 +355,7 @@ impl Notices {
                 own: false,
                 confidence: Confidence::Certain,
             }
-        } else if let Some(body) = said_by(rest, title) {
+        } else if let Some(body) = by(rest) {
             // In a group the group's own name stands where a member's would: the holder wrote it.
             Line {
                 sender: title,

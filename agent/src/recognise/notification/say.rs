@@ -2,11 +2,13 @@
 //!
 //! Invariant: a body means something else than words only by a pattern of its place or a type tag.
 
+use mingjing_proto::pb::signal::Body;
 use mingjing_proto::pb::{Confidence, Direction, Kind, Source};
 
 use super::REPOST_MS;
 use crate::pack::{Pattern, Place};
 use crate::recognise::draft::Draft;
+use crate::recognise::layout::without_company;
 use crate::recognise::seen::Channel;
 use crate::recognise::{Context, money, text};
 
@@ -78,7 +80,7 @@ pub(super) fn say(
     if let Some(added) = contact_added(context, conversation, body) {
         draft = added;
     }
-    draft.conversation(conversation.title, conversation.group, false);
+    draft.conversation(conversation.title, conversation.group, is_outside(context));
     if draft.activity.peer.is_empty() {
         draft.activity.peer = text::name(direct_peer);
     }
@@ -95,6 +97,14 @@ pub(super) fn say(
     }
     context.seen.note(key, Channel::Notification, at_ms);
     vec![draft]
+}
+
+/// Whether the notification's title names a company beside the person.
+fn is_outside(context: &Context<'_>) -> bool {
+    let Some(Body::Notification(it)) = &context.signal.body else {
+        return false;
+    };
+    without_company(context.packs, &context.signal.package, &it.title).1
 }
 
 fn known_body(context: &Context<'_>, pattern: &Pattern, own: bool) -> Draft {
