@@ -84,26 +84,18 @@ impl Watch {
     ) -> (Whose, Effect) {
         let mut effect = Effect::None;
         if let Some(Body::Screen(screen)) = &signal.body {
-            match packs.window(&signal.package, &screen.window) {
-                WindowRole::Login | WindowRole::SwitchAccount => {
-                    let whose = self
-                        .proven(place)
-                        .cloned()
-                        .map_or(Whose::Nobody, Whose::Ends);
-                    return (whose, self.end(place));
-                }
-                WindowRole::AccountPage => {
-                    let shown = packs.shown_account_id(&signal.package, screen);
-                    effect = self.account_page(place, shown, accounts, at_ms);
-                }
-                _ => {}
+            let role = packs.window(&signal.package, &screen.window);
+            if matches!(role, WindowRole::Login | WindowRole::SwitchAccount) {
+                let proven = self.proven(place).cloned();
+                return (proven.map_or(Whose::Nobody, Whose::Ends), self.end(place));
+            }
+            if role == WindowRole::AccountPage {
+                let shown = packs.shown_account_id(&signal.package, screen);
+                effect = self.account_page(place, shown, accounts, at_ms);
             }
         }
-        let whose = self
-            .proven(place)
-            .cloned()
-            .map_or(Whose::Nobody, Whose::Proven);
-        (whose, effect)
+        let proven = self.proven(place).cloned();
+        (proven.map_or(Whose::Nobody, Whose::Proven), effect)
     }
 
     /// An app's account is known without its page: a recording that begins proven.
