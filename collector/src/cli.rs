@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 use mingjing_collector::Shared;
 use mingjing_collector::clock::SystemClock;
 use mingjing_collector::config::Config;
+use mingjing_collector::master::MasterKey;
 use mingjing_collector::people::{self, Person};
 
 /// Mingjing's collector: enrol phones, receive, judge, keep sealed, show.
@@ -59,7 +60,7 @@ enum Command {
 }
 
 /// Where the data folder is, for every command that works on one.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Folder {
     /// The data folder
     #[arg(long, env = "MINGJING_DATA", default_value = "./mingjing-data")]
@@ -67,6 +68,9 @@ struct Folder {
     /// Database address; overrides `store.url` of the settings
     #[arg(long, env = "MINGJING_STORE_URL", hide_env_values = true)]
     store_url: Option<String>,
+    /// File with the master key; without it the systemd credential master.key, else that of the data folder
+    #[arg(long, env = "MINGJING_MASTER_KEY")]
+    master_key: Option<PathBuf>,
 }
 
 impl Folder {
@@ -78,12 +82,21 @@ impl Folder {
                 self.data.display()
             );
         }
-        Ok(Config::load(&self.data, self.store_url.clone())?)
+        let mut config = Config::load(&self.data, self.store_url.clone())?;
+        let credentials = credentials_dir();
+        let given = self.master_key.as_deref();
+        config.master_key = MasterKey::find(given, credentials.as_deref(), &self.data);
+        Ok(config)
     }
 
     async fn open(&self) -> anyhow::Result<Arc<Shared>> {
         Ok(Shared::open(self.config()?, Arc::new(SystemClock)).await?)
     }
+}
+
+/// Where systemd put this process's credentials, if it did.
+fn credentials_dir() -> Option<PathBuf> {
+    std::env::var_os(mingjing_collector::master::CREDENTIALS_ENV).map(PathBuf::from)
 }
 
 /// A person by login.

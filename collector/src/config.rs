@@ -13,6 +13,7 @@ use mingjing_proto::vocabulary::Named;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::master::MasterKey;
 
 /// The shipped example, every setting with its default.
 pub const EXAMPLE: &str = include_str!("../mingjing.toml");
@@ -24,6 +25,8 @@ pub const FILE: &str = "mingjing.toml";
 pub struct Config {
     /// Where everything lives.
     pub data_dir: PathBuf,
+    /// Where the master key is.
+    pub master_key: MasterKey,
     /// Name of this collector.
     pub collector: String,
     /// Who supervises.
@@ -52,6 +55,8 @@ pub struct Config {
     pub console: Console,
     /// Bounds.
     pub limits: Limits,
+    /// All settings as they stand in file and defaults, to tell what changed.
+    settings: toml::Table,
 }
 
 /// Who supervises.
@@ -161,6 +166,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Batches a second and phone.
     pub batches_per_s: u32,
+    /// Inflated bytes a second and phone.
+    pub bytes_per_s: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,13 +241,23 @@ impl Config {
         // So unknown names are looked for by path, and everything else is checked on the merged table.
         unknown(&given, &merged, "")?;
         merge(&mut merged, given);
+        let settings = merged.clone();
         let file: File = merged.try_into().map_err(|error: toml::de::Error| {
             format!(
                 "{}; the shipped mingjing.toml shows every setting",
                 error.message()
             )
         })?;
-        file.validate(data_dir)
+        file.validate(data_dir, settings)
+    }
+
+    /// The top-level names whose settings differ from `other`'s.
+    pub fn differing(&self, other: &Self) -> Vec<String> {
+        let names = self.settings.keys().chain(other.settings.keys());
+        let differing: std::collections::BTreeSet<&String> = names
+            .filter(|name| self.settings.get(*name) != other.settings.get(*name))
+            .collect();
+        differing.into_iter().cloned().collect()
     }
 }
 
@@ -279,7 +296,11 @@ fn merge(into: &mut toml::Table, from: toml::Table) {
 }
 
 impl File {
-    fn validate(self, data_dir: &Path) -> std::result::Result<Config, String> {
+    fn validate(
+        self,
+        data_dir: &Path,
+        settings: toml::Table,
+    ) -> std::result::Result<Config, String> {
         if self.version != 1 {
             return Err(format!(
                 "version {} is not known; this program reads 1",
@@ -301,6 +322,7 @@ impl File {
         if self.limits.handshakes == 0
             || self.limits.sessions == 0
             || self.limits.batches_per_s == 0
+            || self.limits.bytes_per_s == 0
         {
             return Err("limits must be above 0".to_owned());
         }
@@ -315,6 +337,7 @@ impl File {
         let folder = |name: String| (!name.is_empty()).then(|| data_dir.join(name));
         Ok(Config {
             data_dir: data_dir.to_owned(),
+            master_key: MasterKey::in_folder(data_dir),
             collector: self.collector,
             company: self.company,
             listen: self.listen,
@@ -329,6 +352,7 @@ impl File {
             lexicons_dir: folder(self.rules.lexicons_dir),
             console: self.console,
             limits: self.limits,
+            settings,
         })
     }
 }

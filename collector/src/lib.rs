@@ -26,6 +26,7 @@ pub mod gaps;
 pub mod hours;
 pub mod ingest;
 pub mod letters;
+pub mod master;
 pub mod metrics;
 pub mod normalise;
 pub mod notice;
@@ -118,9 +119,6 @@ pub struct Addresses {
     pub console: String,
 }
 
-/// Name of the master key's file in the data folder.
-pub const MASTER_KEY_FILE: &str = "master.key";
-
 /// The collector's sockets, bound by the caller so that tests can take port 0.
 #[derive(Debug)]
 pub struct Listeners {
@@ -168,7 +166,7 @@ pub async fn init(
     use std::io::Write;
     use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     Config::parse(settings, data_dir).map_err(Error::Config)?;
-    let key_path = data_dir.join(MASTER_KEY_FILE);
+    let key_path = data_dir.join(master::FILE);
     for path in [
         &data_dir.join(config::FILE),
         &key_path,
@@ -201,7 +199,7 @@ pub async fn init(
     create(&key_path, &Sealer::new_master_key())?;
     let config = Config::load(data_dir, store_url)?;
     let db = Db::open(&config.store_url, data_dir).await?;
-    let sealer = Sealer::open(&key_path)?;
+    let sealer = Sealer::open(&config.master_key)?;
     Ca::create(&db, &sealer, &config.company.name, clock.now_ms()).await?;
     db.close().await;
     Ok(())
@@ -210,7 +208,7 @@ pub async fn init(
 impl Shared {
     /// Opens a data folder that [`init`] made.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Arc<Self>> {
-        let sealer = Sealer::open(&config.data_dir.join(MASTER_KEY_FILE))?;
+        let sealer = Sealer::open(&config.master_key)?;
         let site = config
             .rules_dir
             .as_deref()
@@ -234,7 +232,8 @@ impl Shared {
         Ok(shared)
     }
 
-    /// Reads the company's rules again; the rules in force stay when the new ones do not load.
+    /// Reads the company's rules again, for open sessions as well; the rules in force stay when the new
+    /// ones do not load.
     pub fn reload_rules(&self) -> Result<()> {
         let site = self
             .config
@@ -246,12 +245,15 @@ impl Shared {
             .rules
             .write()
             .expect("no panic while holding the rules") = rules;
+        self.changes.announce_reload();
         Ok(())
     }
 }
 
 /// How long a stopping collector waits for what is under way.
 const STOPPING: Duration = Duration::from_secs(10);
+/// How long it then waits for the database.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How long a server certificate is used before a fresh one is made.
 const CERTIFICATE_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -359,8 +361,13 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
         tracing::warn!("some connections did not end in time");
     }
     commits_stop.cancel();
-    drop(commits.await);
-    shared.db.close().await;
+    let close = async {
+        drop(commits.await);
+        shared.db.close().await;
+    };
+    if tokio::time::timeout(CLOSING, close).await.is_err() {
+        tracing::warn!("the database did not answer in time; what was acknowledged is on its disk");
+    }
     tracing::info!("collector stopped");
     Ok(())
 }

@@ -75,7 +75,7 @@ fn draft(config: &Config, version: u32, now_ms: i64) -> pb::Notice {
         terms_sha256: sha256(&terms(config)).to_vec(),
         published_at_ms: now_ms,
         texts,
-        seal_mode: "file".to_owned(),
+        seal_mode: config.master_key.seal_mode().to_owned(),
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -18,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::db::Db;
 use crate::error::{Error, Result};
+use crate::master::MasterKey;
 
 /// Day used for values that belong to no day.
 pub const NO_DAY: i32 = 0;
@@ -191,29 +191,9 @@ impl Sealer {
         }
     }
 
-    /// Reads the master key file: 64 hexadecimal digits, readable by its owner only.
-    pub fn open(path: &Path) -> Result<Self> {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path)
-            .map_err(Error::file(path))?
-            .permissions()
-            .mode();
-        if mode & 0o077 != 0 {
-            return Err(Error::Config(format!(
-                "{}: others may read the master key; run: chmod 600 {}",
-                path.display(),
-                path.display()
-            )));
-        }
-        let text = Zeroizing::new(std::fs::read_to_string(path).map_err(Error::file(path))?);
-        let mut master = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(text.trim(), &mut *master).map_err(|_| {
-            Error::Config(format!(
-                "{}: a master key is 64 hexadecimal digits",
-                path.display()
-            ))
-        })?;
-        Ok(Self::new(&master))
+    /// With the master key found there.
+    pub fn open(key: &MasterKey) -> Result<Self> {
+        Ok(Self::new(&*key.read()?))
     }
 
     /// A new master key, in the form of its file.

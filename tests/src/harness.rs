@@ -64,7 +64,7 @@ impl Collector {
 
     /// Starts another collector, named `name`, in `dir` on this one's database.
     pub async fn join(&self, dir: &Path, name: &str) -> anyhow::Result<Self> {
-        use mingjing_collector::{MASTER_KEY_FILE, config};
+        use mingjing_collector::{config, master};
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::create_dir_all(dir)?;
         let settings = std::fs::read_to_string(self.dir.join(config::FILE))?;
@@ -72,8 +72,8 @@ impl Collector {
             dir.join(config::FILE),
             format!("collector = \"{name}\"\n{settings}"),
         )?;
-        let key_path = dir.join(MASTER_KEY_FILE);
-        std::fs::copy(self.dir.join(MASTER_KEY_FILE), &key_path)?;
+        let key_path = dir.join(master::FILE);
+        std::fs::copy(self.dir.join(master::FILE), &key_path)?;
         std::fs::set_permissions(&key_path, std::fs::Permissions::from_mode(0o600))?;
         Self::open(dir, self.clock.clone()).await
     }
@@ -138,6 +138,11 @@ impl Collector {
     /// Where the listeners are.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// Where the metrics listener is.
+    pub fn metrics(&self) -> Option<std::net::SocketAddr> {
+        self.metrics
     }
 
     /// Asks the metrics listener; its status and text.

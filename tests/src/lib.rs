@@ -8,6 +8,7 @@ pub mod harness;
 pub mod oracle;
 pub mod phone;
 pub mod postgres;
+pub mod program;
 pub mod raw;
 pub mod scene;
 pub mod search;

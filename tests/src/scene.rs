@@ -21,6 +21,16 @@ pub enum Engine {
     Postgres,
 }
 
+impl Engine {
+    /// The address of a new, empty database; empty for SQLite.
+    pub async fn url(self) -> anyhow::Result<String> {
+        match self {
+            Self::Sqlite => Ok(String::new()),
+            Self::Postgres => postgres::shared()?.database().await,
+        }
+    }
+}
+
 /// A running collector, an employee with a password, one account of his.
 #[derive(Debug)]
 pub struct Scene {
@@ -35,18 +45,19 @@ pub struct Scene {
 impl Scene {
     /// Starts on this engine.
     pub async fn start(engine: Engine) -> anyhow::Result<Self> {
-        let url = match engine {
-            Engine::Sqlite => String::new(),
-            Engine::Postgres => postgres::shared()?.database().await?,
-        };
-        Self::start_on(&url).await
+        Self::start_on(&engine.url().await?).await
     }
 
     /// Starts on the database at `url`; empty for SQLite.
     pub async fn start_on(url: &str) -> anyhow::Result<Self> {
+        Self::start_with(url, "").await
+    }
+
+    /// The same with further settings.
+    pub async fn start_with(url: &str, settings: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let clock = Arc::new(SimClock::real());
-        let settings = format!("{SETTINGS}[store]\nurl = \"{url}\"\n");
+        let settings = format!("{SETTINGS}[store]\nurl = \"{url}\"\n{settings}");
         let collector = Collector::start(&dir.path().join("collector"), &settings, clock).await?;
         let holder = collector
             .person("wang", "王芳", "销售部", &[(Role::Employee, "*")])

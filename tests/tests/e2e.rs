@@ -14,6 +14,7 @@ mod e2e {
     mod kill;
     mod letters;
     mod metrics;
+    mod operations;
     mod packs;
     mod stores;
     mod wire;

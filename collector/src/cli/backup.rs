@@ -9,15 +9,19 @@ use mingjing_collector::backup::{self, Backup, Counts, Header, Secret};
 use mingjing_collector::clock::{Clock as _, SystemClock};
 use mingjing_collector::config::{self, Config};
 use mingjing_collector::db::Db;
-use mingjing_collector::{MASTER_KEY_FILE, chain};
+use mingjing_collector::{chain, master};
 use zeroize::Zeroizing;
 
 use super::Folder;
 
+/// Name of the credential that locks backups.
+const KEY_CREDENTIAL: &str = "backup.key";
+
 /// What locks the file.
 #[derive(Debug, clap::Args)]
 struct Lock {
-    /// File with 64 hexadecimal digits instead of a passphrase (make one with: openssl rand -hex 32)
+    /// File with 64 hexadecimal digits instead of a passphrase (make one with: openssl rand -hex 32);
+    /// without it the systemd credential backup.key, if there is one
     #[arg(long)]
     key_file: Option<PathBuf>,
     /// Passphrase; asked for when neither is given
@@ -27,7 +31,10 @@ struct Lock {
 
 impl Lock {
     fn secret(&self, twice: bool) -> anyhow::Result<Secret> {
-        if let Some(path) = &self.key_file {
+        let credential = super::credentials_dir()
+            .map(|dir| dir.join(KEY_CREDENTIAL))
+            .filter(|path| self.passphrase.is_none() && path.exists());
+        if let Some(path) = self.key_file.as_ref().or(credential.as_ref()) {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
             let mut key = Zeroizing::new([0; 32]);
             hex::decode_to_slice(text.trim(), &mut *key)
@@ -89,15 +96,13 @@ pub(crate) async fn backup(arguments: &BackupArguments) -> anyhow::Result<()> {
     let secret = arguments.lock.secret(true)?;
     let config = arguments.folder.config()?;
     let data = &config.data_dir;
-    let read = |name: &str| {
-        let path = data.join(name);
-        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-    };
+    let settings_path = data.join(config::FILE);
     let header = Header {
         created_ms: SystemClock.now_ms(),
-        settings: read(config::FILE)?,
+        settings: std::fs::read_to_string(&settings_path)
+            .with_context(|| settings_path.display().to_string())?,
         master_key: match arguments.with_master_key {
-            true => Some(read(MASTER_KEY_FILE)?),
+            true => Some(config.master_key.text()?.to_string()),
             false => None,
         },
     };
@@ -111,7 +116,10 @@ pub(crate) async fn backup(arguments: &BackupArguments) -> anyhow::Result<()> {
     db.close().await;
     print_counts(&counts);
     if !arguments.with_master_key {
-        println!("The master key is not in it: keep a copy of {MASTER_KEY_FILE} elsewhere.");
+        println!(
+            "The master key is not in it: keep a copy of {} elsewhere.",
+            master::FILE
+        );
     }
     Ok(())
 }
@@ -135,7 +143,7 @@ pub(crate) async fn restore(arguments: &RestoreArguments) -> anyhow::Result<()> 
     if header.master_key.is_none() {
         println!(
             "Put the master key into {} (mode 600) before you start.",
-            data.join(MASTER_KEY_FILE).display()
+            data.join(master::FILE).display()
         );
     }
     Ok(())
@@ -148,7 +156,7 @@ fn write_folder(data: &Path, header: &Header) -> anyhow::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(data)?;
-    let key = header.master_key.as_ref().map(|key| (MASTER_KEY_FILE, key));
+    let key = header.master_key.as_ref().map(|key| (master::FILE, key));
     for (name, text) in [Some((config::FILE, &header.settings)), key]
         .into_iter()
         .flatten()

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use mingjing_collector::clock::SystemClock;
+use mingjing_collector::config::Config;
 use mingjing_collector::people::{self, NewPerson, Role};
-use mingjing_collector::{config, init};
+use mingjing_collector::{Shared, config, init, master};
 
 use super::{ACTOR, Folder};
 
@@ -49,6 +50,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             )
             .replace("= \"127.0.0.1:844", "= \"0.0.0.0:844");
     }
+    if arguments.folder.master_key.is_some() {
+        anyhow::bail!(
+            "init makes a new master key in the data folder; leave --master-key out and move the file afterwards"
+        );
+    }
     let data = &arguments.folder.data;
     init(
         data,
@@ -57,7 +63,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Arc::new(SystemClock),
     )
     .await?;
-    let shared = arguments.folder.open().await?;
+    // Whatever credential is at hand: this folder's key is the one just made.
+    let config = Config::load(data, arguments.folder.store_url.clone())?;
+    let shared = Shared::open(config, Arc::new(SystemClock)).await?;
     let admin = NewPerson {
         login: arguments.admin.clone(),
         name: arguments.admin.clone(),
@@ -72,7 +80,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     println!("Settings     {}", data.join(config::FILE).display());
     println!(
         "Master key   {}  (keep a copy away from this machine)",
-        data.join(mingjing_collector::MASTER_KEY_FILE).display()
+        data.join(master::FILE).display()
     );
     println!();
     println!(

@@ -21,6 +21,26 @@ pub(crate) struct Arguments {
     json_log: bool,
 }
 
+/// Reads rules and lexicons anew; says what else changed and waits for a start.
+fn reload(shared: &Shared, folder: &Folder) {
+    match folder.config() {
+        Ok(config) => {
+            let settings = config.differing(&shared.config);
+            if !settings.is_empty() {
+                tracing::warn!(
+                    ?settings,
+                    "settings changed; they take effect at the next start"
+                );
+            }
+        }
+        Err(error) => tracing::error!(%error, "the settings would not load at the next start"),
+    }
+    match shared.reload_rules() {
+        Ok(()) => tracing::info!("rules reloaded"),
+        Err(error) => tracing::error!(%error, "rules not reloaded, the last good ones stay"),
+    }
+}
+
 /// Serves until interrupted or terminated; a hang-up reads the rules again.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("MINGJING_LOG")
@@ -41,15 +61,13 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("can't listen for signals")?;
     let mut hangup = signal(SignalKind::hangup()).context("can't listen for signals")?;
     let (reloading, stopping) = (shared.clone(), stop.clone());
+    let folder = arguments.folder.clone();
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
-                _ = hangup.recv() => match reloading.reload_rules() {
-                    Ok(()) => tracing::info!("rules reloaded"),
-                    Err(error) => tracing::error!(%error, "rules not reloaded, the last good ones stay"),
-                },
+                _ = hangup.recv() => reload(&reloading, &folder),
             }
         }
         tracing::info!("stopping");
