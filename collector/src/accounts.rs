@@ -200,7 +200,30 @@ pub async fn list(db: &Db) -> Result<Vec<Account>> {
     rows.iter().map(account).collect()
 }
 
-/// The register as a map, for ingest.
+/// Those of these accounts that are in the register: what one phone's records may be about.
+///
+/// A session holds these alone: the whole register in each of thousands would fill the memory.
+pub async fn named(db: &Db, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Account>> {
+    let mut named = HashMap::new();
+    for id in ids {
+        if named.contains_key(id) {
+            continue;
+        }
+        let row = sqlx::query(
+            "select account, app, android_user, shown_id, nickname, holder, department, custodian,
+             registered_ms, suspended_ms from accounts where account = $1",
+        )
+        .bind(id)
+        .fetch_optional(db.reader())
+        .await?;
+        if let Some(row) = row {
+            named.insert(id.to_owned(), account(&row)?);
+        }
+    }
+    Ok(named)
+}
+
+/// The register as a map.
 pub async fn by_id(db: &Db) -> Result<HashMap<String, Account>> {
     Ok(list(db)
         .await?
@@ -211,9 +234,12 @@ pub async fn by_id(db: &Db) -> Result<HashMap<String, Account>> {
 
 /// What one person holds and may use.
 pub async fn of_holder(db: &Db, person: &str) -> Result<Vec<Account>> {
-    Ok(list(db)
-        .await?
-        .into_iter()
-        .filter(|account| account.holder == person)
-        .collect())
+    let rows = sqlx::query(
+        "select account, app, android_user, shown_id, nickname, holder, department, custodian,
+         registered_ms, suspended_ms from accounts where holder = $1 order by account",
+    )
+    .bind(person)
+    .fetch_all(db.reader())
+    .await?;
+    rows.iter().map(account).collect()
 }

@@ -60,6 +60,11 @@ pub async fn take_turn(connection: &mut AnyConnection, job: &str) -> Result<()> 
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "letters", include_str!("../migrations/0002_letters.sql")),
+    (
+        5,
+        "accounts_by_holder",
+        include_str!("../migrations/0005_accounts_by_holder.sql"),
+    ),
 ];
 
 /// Version of the schema this program works on.

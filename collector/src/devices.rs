@@ -254,14 +254,14 @@ pub async fn move_head(tx: &mut Tx, id: DeviceId, from: &Head, to: &Head) -> Res
 }
 
 /// Begins a session: numbers it, so that the newest can be told.
-pub async fn begin_session(db: &Db, id: DeviceId, now_ms: i64) -> Result<i64> {
+pub async fn begin_session(tx: &mut Tx, id: DeviceId, now_ms: i64) -> Result<i64> {
     let row = sqlx::query(
         "update devices set session = session + 1, last_seen_ms = $1 where device = $2
          returning session",
     )
     .bind(now_ms)
     .bind(&id.0[..])
-    .fetch_optional(db.writer())
+    .fetch_optional(&mut **tx)
     .await?
     .ok_or(Error::NotFound("no such device"))?;
     Ok(row.try_get("session")?)

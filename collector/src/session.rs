@@ -6,10 +6,12 @@
 
 mod hello;
 mod live;
+mod pace;
 mod run;
 
 use std::sync::Arc;
 
+use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,9 +20,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use live::{Live, Place, Signal};
 
-use crate::devices::State;
+use crate::devices::{self, State};
 use crate::error::{Error, Result};
-use crate::ingest::{Committer, View};
+use crate::ingest::Committer;
 use crate::tls::Peer;
 use crate::{Shared, ca, enroll};
 
@@ -55,19 +57,19 @@ impl Service {
         }
     }
 
-    async fn admit(&self, peer: Option<Peer>) -> Result<View> {
+    async fn admit(&self, peer: Option<Peer>) -> Result<DeviceId> {
         let certificate = peer
             .and_then(|peer| peer.certificate)
             .ok_or(Error::Unauthenticated(
                 "a session needs the phone's certificate",
             ))?;
         let (device, spki) = ca::device_of(&certificate)?;
-        let view = View::load(&self.shared, device).await?;
-        if view.device.spki != spki {
+        let known = devices::load(&self.shared.db, device).await?;
+        if known.spki != spki {
             return Err(Error::Unauthenticated("the certificate is of another key"));
         }
-        match view.device.state {
-            State::Active => Ok(view),
+        match known.state {
+            State::Active => Ok(device),
             State::Pending => Err(Error::Pending),
             State::Revoked => Err(Error::Revoked),
         }
@@ -83,7 +85,7 @@ impl pb::phone_server::Phone for Service {
         request: Request<Streaming<pb::FromDevice>>,
     ) -> std::result::Result<Response<Self::SessionStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
-        let view = self.admit(peer).await.map_err(|error| {
+        let device = self.admit(peer).await.map_err(|error| {
             tracing::info!(%error, "session refused");
             Status::from(error)
         })?;
@@ -91,18 +93,18 @@ impl pb::phone_server::Phone for Service {
             return Err(Error::Unavailable("too many sessions").into());
         };
         let (down, receiver) = mpsc::channel(DOWN_QUEUE);
-        let session = run::Session::new(
-            self.shared.clone(),
-            self.committer.clone(),
-            self.live.clone(),
-            view,
+        let door = run::Door {
+            shared: self.shared.clone(),
+            committer: self.committer.clone(),
+            live: self.live.clone(),
+            device,
             down,
-        );
+        };
         let stop = self.stop.clone();
         let sessions = self.shared.metrics.sessions.clone();
         tokio::spawn(async move {
             sessions.inc();
-            session.run(request.into_inner(), stop).await;
+            door.run(request.into_inner(), stop).await;
             sessions.dec();
             drop(place);
         });

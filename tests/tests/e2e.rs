@@ -16,6 +16,7 @@ mod e2e {
     mod metrics;
     mod operations;
     mod packs;
+    mod pressure;
     mod stores;
     mod wire;
 }

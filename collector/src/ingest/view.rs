@@ -12,6 +12,7 @@ use mingjing_proto::ids::DeviceId;
 use crate::accounts::{self, Account};
 use crate::archive;
 use crate::consent::Consents;
+use crate::db::Db;
 use crate::devices::{self, Device, Head};
 use crate::error::Result;
 use crate::hours::Hours;
@@ -23,6 +24,11 @@ use crate::{Shared, devices::State};
 
 /// Links of records handed to the committer that are looked up without the database.
 const RECENT_LINKS: usize = 4096;
+
+async fn register(db: &Db, policies: &HashMap<u32, Version>) -> Result<HashMap<String, Account>> {
+    let given = policies.values().flat_map(|it| &it.policy.accounts);
+    accounts::named(db, given.map(|account| account.id.as_str())).await
+}
 
 /// A session's knowledge of its device.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ pub struct View {
     pub person: Person,
     /// The holder's hours; `None` when no schedule is stored.
     pub hours: Option<Hours>,
-    /// The whole register.
+    /// The accounts its policies name, as far as they are in the register.
     pub register: HashMap<String, Account>,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
@@ -56,16 +62,17 @@ impl View {
         let db = &shared.db;
         let device = devices::load(db, device).await?;
         let person = people::load(db, &device.person).await?;
+        let policies = policy::versions(db, device.device).await?;
         Ok(Self {
             head: device.head,
             consents: Consents::load(db, device.device).await?,
-            policies: policy::versions(db, device.device).await?,
             accepted: policy::accepted(db, device.device).await?,
             received: notice::received(db, device.device).await?,
             hours: people::schedule(db, &device.person)
                 .await?
                 .and_then(Hours::new),
-            register: accounts::by_id(db).await?,
+            register: register(db, &policies).await?,
+            policies,
             rules: shared.rules(),
             recent: VecDeque::new(),
             person,
@@ -81,8 +88,15 @@ impl View {
         self.hours = people::schedule(db, &self.device.person)
             .await?
             .and_then(Hours::new);
-        self.register = accounts::by_id(db).await?;
+        self.register = register(db, &self.policies).await?;
         self.rules = shared.rules();
+        Ok(())
+    }
+
+    /// Takes up a policy that was just made for the phone.
+    pub async fn give(&mut self, db: &Db, version: Version) -> Result<()> {
+        self.policies.insert(version.version, version);
+        self.register = register(db, &self.policies).await?;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
+use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb::{self, from_device, to_device};
 use mingjing_proto::{PROTOCOL, limits, validate};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use tonic::{Status, Streaming};
 
 use super::hello;
 use super::live::{Live, Signal};
+use super::pace::Pace;
 use crate::changes::{Changes, Kind};
 use crate::devices::{self, Alarm};
 use crate::error::{Error, Result};
@@ -44,12 +46,22 @@ struct Pending {
     held: Option<pb::Held>,
 }
 
+/// What a session begins with.
+pub(super) struct Door {
+    pub(super) shared: Arc<Shared>,
+    pub(super) committer: Arc<Committer>,
+    pub(super) live: Arc<Live>,
+    pub(super) device: DeviceId,
+    pub(super) down: Down,
+}
+
+type Down = mpsc::Sender<std::result::Result<pb::ToDevice, Status>>;
+
 pub(super) struct Session {
     shared: Arc<Shared>,
     committer: Arc<Committer>,
-    live: Arc<Live>,
     view: View,
-    down: mpsc::Sender<std::result::Result<pb::ToDevice, Status>>,
+    down: Down,
     answers: Answers,
     /// Grows when the view was read anew: outcomes of before are void.
     generation: u64,
@@ -77,45 +89,21 @@ impl From<Error> for End {
     }
 }
 
-impl Session {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        committer: Arc<Committer>,
-        live: Arc<Live>,
-        view: View,
-        down: mpsc::Sender<std::result::Result<pb::ToDevice, Status>>,
-    ) -> Self {
-        Self {
-            shared,
-            committer,
-            live,
-            view,
-            down,
-            answers: FuturesOrdered::new(),
-            generation: 0,
-            dropping: false,
-            held: false,
-            policy_sent: 0,
-            notice_sent: 0,
-            pack_sent: 0,
-        }
-    }
-
-    pub(super) async fn run(mut self, up: Streaming<pb::FromDevice>, stop: CancellationToken) {
-        let device = self.view.device.device;
-        let end = self.talk(up, stop).await;
-        match end {
+impl Door {
+    pub(super) async fn run(self, up: Streaming<pb::FromDevice>, stop: CancellationToken) {
+        let (device, down) = (self.device, self.down.clone());
+        match self.talk(up, stop).await {
             End::Closed => tracing::debug!(%device, "session closed"),
             End::Superseded => tracing::info!(%device, "session superseded"),
             End::Failed(error) => {
                 tracing::info!(%device, %error, "session ended");
                 // The phone may be gone already.
-                drop(self.down.send(Err(error.into())).await);
+                drop(down.send(Err(error.into())).await);
             }
         }
     }
 
-    async fn talk(&mut self, mut up: Streaming<pb::FromDevice>, stop: CancellationToken) -> End {
+    async fn talk(self, mut up: Streaming<pb::FromDevice>, stop: CancellationToken) -> End {
         let first = tokio::select! {
             () = stop.cancelled() => return stopping(),
             first = tokio::time::timeout(HELLO, up.message()) => first,
@@ -128,21 +116,72 @@ impl Session {
             Ok(Ok(Some(_))) => return invalid("a session begins with a hello"),
             Err(_) => return invalid("no hello within 15 seconds"),
         };
-        let device = self.view.device.device;
+        let (device, live) = (self.device, self.live.clone());
         let now_ms = self.shared.clock.now_ms();
-        let number = match devices::begin_session(&self.shared.db, device, now_ms).await {
+        let number = match self.begin(now_ms).await {
             Ok(number) => number,
             Err(error) => return error.into(),
         };
-        let mut place = self.live.enter(device, number, now_ms);
-        let end = match self.greet(hello, number, place.clone_alarm).await {
-            Ok(()) => self.serve(&mut up, &mut place.signal, stop).await,
+        let mut place = live.enter(device, number, now_ms);
+        let end = match self.enter(hello, place.clone_alarm).await {
+            Ok(mut session) => session.serve(&mut up, &mut place.signal, stop).await,
             Err(error) => error.into(),
         };
-        self.live.leave(device, number);
+        live.leave(device, number);
         end
     }
 
+    /// Numbers the session and writes it down for the other collectors, in one transaction.
+    async fn begin(&self, now_ms: i64) -> Result<i64> {
+        let mut tx = self.shared.db.begin().await?;
+        let number = devices::begin_session(&mut tx, self.device, now_ms).await?;
+        let subject = format!("{} {number}", self.device);
+        Changes::record(&mut tx, now_ms, Kind::Session, &subject).await?;
+        tx.commit().await?;
+        Ok(number)
+    }
+
+    async fn enter(self, hello: pb::Hello, clone_alarm: bool) -> Result<Session> {
+        if hello.protocol != PROTOCOL {
+            return Err(Error::Invalid(format!(
+                "this collector speaks protocol {PROTOCOL}, the phone {}",
+                hello.protocol
+            )));
+        }
+        if clone_alarm {
+            let alarm = Alarm {
+                device: self.device,
+                at_ms: self.shared.clock.now_ms(),
+                kind: "clone".to_owned(),
+                detail: "sessions of one key take over from each other".to_owned(),
+            };
+            devices::alarm(&self.shared.db, &alarm).await?;
+        }
+        // Only now: an older session here may have committed until it was told to end, and a revocation
+        // before the session was known reached nobody.
+        let view = View::load(&self.shared, self.device).await?;
+        if !view.active() {
+            return Err(Error::Revoked);
+        }
+        let mut session = Session {
+            shared: self.shared,
+            committer: self.committer,
+            view,
+            down: self.down,
+            answers: FuturesOrdered::new(),
+            generation: 0,
+            dropping: false,
+            held: false,
+            policy_sent: 0,
+            notice_sent: 0,
+            pack_sent: 0,
+        };
+        session.greet(hello).await?;
+        Ok(session)
+    }
+}
+
+impl Session {
     async fn send(&self, body: to_device::Body) -> Result<()> {
         self.down
             .send(Ok(pb::ToDevice { body: Some(body) }))
@@ -150,32 +189,8 @@ impl Session {
             .map_err(|_| Error::Unavailable("the phone closed the session"))
     }
 
-    async fn greet(&mut self, hello: pb::Hello, number: i64, clone_alarm: bool) -> Result<()> {
-        if hello.protocol != PROTOCOL {
-            return Err(Error::Invalid(format!(
-                "this collector speaks protocol {PROTOCOL}, the phone {}",
-                hello.protocol
-            )));
-        }
+    async fn greet(&mut self, hello: pb::Hello) -> Result<()> {
         let shared = self.shared.clone();
-        let now_ms = shared.clock.now_ms();
-        let device = self.view.device.device;
-        let mut tx = shared.db.begin().await?;
-        let subject = format!("{device} {number}");
-        let change = Changes::record(&mut tx, now_ms, Kind::Session, &subject).await?;
-        tx.commit().await?;
-        shared.changes.announce(change);
-        if clone_alarm {
-            let alarm = Alarm {
-                device,
-                at_ms: now_ms,
-                kind: "clone".to_owned(),
-                detail: "sessions of one key take over from each other".to_owned(),
-            };
-            devices::alarm(&shared.db, &alarm).await?;
-        }
-        // An older session here may have committed since this view was loaded.
-        self.view = View::load(&shared, device).await?;
         hello::adopt_consents(&shared, &mut self.view, &hello.consents).await?;
         let position = hello::position(&shared, &mut self.view, &hello).await?;
         self.dropping = position.new_epoch.is_some();
@@ -215,7 +230,7 @@ impl Session {
                 .ca
                 .sign(pb::SignedKind::Policy, current.bytes.clone())?;
             self.policy_sent = current.version;
-            self.view.policies.insert(current.version, current);
+            self.view.give(&shared.db, current).await?;
             self.send(to_device::Body::Signed(signed)).await?;
         }
         if let Some(newest) = packs::newest(&shared.db).await?
@@ -234,9 +249,12 @@ impl Session {
         signal: &mut tokio::sync::watch::Receiver<Signal>,
         stop: CancellationToken,
     ) -> End {
-        let rate = f64::from(self.shared.config.limits.batches_per_s);
-        let mut pace = Pace::new(rate);
+        let mut pace = Pace::new(self.shared.config.limits);
+        // A message of a phone that speaks too fast, and when it may be heard; until then nothing more is
+        // read, while acknowledgements, revocation and the stop go on.
+        let mut early: Option<(tokio::time::Instant, pb::FromDevice)> = None;
         loop {
+            let heard_at = early.as_ref().map(|(at, _)| *at);
             let done = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(stopping()),
@@ -248,11 +266,20 @@ impl Session {
                     Err(_) => Err(End::Superseded),
                 },
                 Some(answer) = self.answers.next() => self.answer(answer).await.map_err(End::from),
-                message = up.message(), if self.answers.len() < limits::IN_FLIGHT => match message {
-                    Ok(Some(message)) => {
-                        pace.wait().await;
-                        self.hear(message).await.map_err(End::from)
-                    }
+                () = until(heard_at), if heard_at.is_some() => match early.take() {
+                    Some((_, message)) => self.hear(message).await.map_err(End::from),
+                    None => Ok(()),
+                },
+                message = up.message(),
+                    if heard_at.is_none() && self.answers.len() < limits::IN_FLIGHT => match message
+                {
+                    Ok(Some(message)) => match pace.early(&message) {
+                        Some(at) => {
+                            early = Some((at, message));
+                            Ok(())
+                        }
+                        None => self.hear(message).await.map_err(End::from),
+                    },
                     Ok(None) => Err(End::Closed),
                     Err(status) => Err(broken(&status)),
                 },
@@ -484,6 +511,14 @@ impl Session {
     }
 }
 
+/// Waits until then; for ever without a time.
+async fn until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn settle(pending: Pending, outcome: Option<oneshot::Receiver<Result<Outcome>>>) -> Answer {
     let Some(outcome) = outcome else {
         return (pending, None);
@@ -512,33 +547,4 @@ fn broken(status: &Status) -> End {
         return invalid("a message that does not decode or is too large");
     }
     End::Closed
-}
-
-/// A phone's messages a second, with bursts of twice that; waiting is back-pressure on its stream.
-struct Pace {
-    per_s: f64,
-    tokens: f64,
-    last: tokio::time::Instant,
-}
-
-impl Pace {
-    fn new(per_s: f64) -> Self {
-        Self {
-            per_s,
-            tokens: 2.0 * per_s,
-            last: tokio::time::Instant::now(),
-        }
-    }
-
-    async fn wait(&mut self) {
-        let now = tokio::time::Instant::now();
-        let gained = now.duration_since(self.last).as_secs_f64() * self.per_s;
-        self.tokens = (self.tokens + gained).min(2.0 * self.per_s);
-        self.last = now;
-        if self.tokens < 1.0 {
-            let missing = Duration::from_secs_f64((1.0 - self.tokens) / self.per_s);
-            tokio::time::sleep(missing).await;
-        }
-        self.tokens -= 1.0;
-    }
 }
