@@ -24,6 +24,8 @@ pub struct At {
     pub session: String,
     /// Console.
     pub console: String,
+    /// Metrics and health, plain HTTP.
+    pub metrics: Option<String>,
 }
 
 /// A running child.
@@ -51,6 +53,7 @@ pub async fn serve(dir: &Path, ahead_ms: i64) -> anyhow::Result<()> {
         enrollment: addresses.enrollment.clone(),
         session: addresses.session.clone(),
         console: addresses.console.clone(),
+        metrics: collector.metrics().map(|at| format!("http://{at}")),
     };
     println!("{}", serde_json::to_string(&at)?);
     let mut rest = Vec::new();
@@ -98,6 +101,21 @@ impl CollectorChild {
     /// Its process id.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
+    }
+
+    /// One counter or gauge of its metrics.
+    pub async fn metric(&self, name: &str) -> anyhow::Result<u64> {
+        let at = self.at.metrics.as_ref().context("metrics are off")?;
+        // The client wants a provider even where no TLS is spoken; the first one set stays.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("{at}/metrics")).send().await?;
+        let text = answer.text().await?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .with_context(|| format!("no metric {name}"))?;
+        Ok(line.parse()?)
     }
 
     /// Processor time and memory it has used.

@@ -1,8 +1,8 @@
 //! Debian's PostgreSQL in a temporary folder on a free port: one cluster a process, one database a test.
 //!
 //! Invariants: whatever ends this process, its clusters end with it and their folders are removed: a
-//! shell beside each waits for the end of a pipe this process holds. Data need not outlive the machine
-//! (`fsync=off`), but do outlive a killed or restarted server.
+//! shell beside each waits for the end of a pipe this process holds. Data of tests need not outlive the
+//! machine (`fsync=off`), but do outlive a killed or restarted server; those of benches do.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -96,9 +96,24 @@ pub fn shared() -> anyhow::Result<&'static Cluster> {
         .map_err(|error| anyhow::anyhow!("PostgreSQL did not start: {error}"))
 }
 
+/// Settings of tests: their data need not outlive the machine.
+const FLEETING: &str = "shared_buffers = 32MB\nfsync = off\nfull_page_writes = off\n";
+/// Settings of benches: as durable as a company's.
+const DURABLE: &str =
+    "shared_buffers = 512MB\nmax_wal_size = 4GB\nfsync = on\nsynchronous_commit = on\n";
+
 impl Cluster {
     /// Makes a cluster and starts its server.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(FLEETING)
+    }
+
+    /// Makes a cluster whose commits are on disk, to be measured.
+    pub fn start_durable() -> anyhow::Result<Self> {
+        Self::start_with(DURABLE)
+    }
+
+    fn start_with(kind: &str) -> anyhow::Result<Self> {
         let dir = PathBuf::from(output(
             command("mktemp").args(["-d", "/tmp/mingjing-pg-XXXXXX"]),
         )?);
@@ -130,7 +145,7 @@ impl Cluster {
         write(&cluster.dir.join("data/server.key"), key.as_bytes())?;
         let settings = format!(
             "port = {port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{dir}'\n\
-             max_connections = 400\nshared_buffers = 32MB\nfsync = off\nfull_page_writes = off\n\
+             max_connections = 400\n{kind}\
              ssl = on\nlog_min_messages = warning\n",
             dir = cluster.dir.display(),
         );
@@ -198,6 +213,44 @@ impl Cluster {
             .await?;
         connection.close().await?;
         Ok(done.rows_affected())
+    }
+
+    /// Processor time of the server and its children, those that have ended included; milliseconds.
+    pub fn cpu_ms(&self) -> f64 {
+        self.server_cpu_ms().unwrap_or(0.0)
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "ticks are far below 2^52")]
+    fn server_cpu_ms(&self) -> anyhow::Result<f64> {
+        let file = self.dir.join("data/postmaster.pid");
+        let text = output(command("head").arg("-n1").arg(file))?;
+        let server: u32 = text.trim().parse()?;
+        let mut ticks = 0;
+        for entry in std::fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            // Processes come and go while the folder is read.
+            let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+                continue;
+            };
+            let Some((_, rest)) = stat.rsplit_once(')') else {
+                continue;
+            };
+            let fields: Vec<u64> = rest
+                .split_whitespace()
+                .map(|field| field.parse().unwrap_or(0))
+                .collect();
+            // parent is field 4, utime to cstime 14 to 17, counted from 1 with the name as 2
+            if pid == server {
+                ticks += fields[11..15].iter().sum::<u64>();
+            } else if fields[1] == u64::from(server) {
+                ticks += fields[11] + fields[12];
+            }
+        }
+        // Linux counts in hundredths of a second on every machine we run on.
+        Ok(ticks as f64 * 10.0)
     }
 
     /// The server's certificate, in PEM.

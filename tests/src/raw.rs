@@ -410,6 +410,11 @@ impl RawSession {
             .context("the session ended")
     }
 
+    /// The next message however long it takes; `None` once the session has ended, for whatever reason.
+    pub async fn idle(&mut self) -> Option<to_device::Body> {
+        self.down.message().await.ok()??.body
+    }
+
     /// How the session ends: its status, after any messages before.
     pub async fn end(&mut self) -> anyhow::Result<tonic::Status> {
         loop {

@@ -5,34 +5,28 @@
 //! collector runs in a child process so that its processor time is its own; the generator shares the
 //! machine.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use mingjing_collector::people::Role;
-use mingjing_proto::pb::{self, Category, from_device};
-use mingjing_proto::validate;
 use serde::Serialize;
 
-use super::texts;
-use crate::child::CollectorChild;
+use super::load::{Meter, Shape, Site, Store, drive};
+use super::measure::{Spread, now, wait};
+use super::stages::{self, Stage};
 use crate::clock::SimClock;
-use crate::harness::{Collector, PASSWORD, SETTINGS};
-use crate::raw::{RawPhone, RawSession};
 
 const PHONES: usize = 8;
 const IN_FLIGHT: usize = 16;
 const BATCH_EVENTS: usize = 100;
-const WORDS: u64 = 50_000;
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Database address; empty for SQLite
-    #[arg(long, default_value = "")]
+    /// Database: sqlite, postgres (a server of the bench's own, durable), postgres://…, or both: SQLite,
+    /// then the bench's own PostgreSQL, and their ratio
+    #[arg(long, default_value = "sqlite", value_name = "STORE")]
     pub store: String,
     /// Measured seconds, after the warm-up
     #[arg(long, default_value_t = 20)]
@@ -55,14 +49,16 @@ pub struct Report {
     pub events_per_s: f64,
     /// The collector's processor time per event.
     pub server_cpu_us_per_event: f64,
+    /// The database server's processor time per event, when the bench started it.
+    pub database_cpu_us_per_event: Option<f64>,
     /// Events acknowledged, warm-up included.
     pub acked: u64,
     /// Events in the store afterwards.
     pub rows_in_store: i64,
     /// Findings raised.
     pub findings: i64,
-    /// Transactions made durable.
-    pub fsyncs: i64,
+    /// Transactions of the committer, each made durable before its acknowledgements, warm-up included.
+    pub fsyncs: u64,
     /// Batch sent to acknowledgement, measured time.
     pub ack_p50_ms: f64,
     /// Batch sent to acknowledgement, measured time.
@@ -73,251 +69,127 @@ pub struct Report {
     pub rss_mb: f64,
     /// sqlite or postgres.
     pub engine: &'static str,
-    /// What is switched on.
-    pub stages: Vec<&'static str>,
+    /// PostgreSQL's events a second over SQLite's, when both ran.
+    pub ratio_to_sqlite: Option<f64>,
+    /// What is switched on and what each costs, measured alone on the same data.
+    pub stages: Vec<Stage>,
 }
 
-/// The collector under load in a child process.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The child.
-    pub child: CollectorChild,
-    /// Phones with consent, not connected.
-    pub phones: Vec<RawPhone>,
-    dir: PathBuf,
-    store: String,
-}
-
-/// Sets up people, accounts and phones, then starts the collector as `program serve`.
-pub async fn loaded(
-    dir: &Path,
-    store: &str,
-    phones: usize,
-    program: &Path,
-) -> anyhow::Result<Loaded> {
-    let data = dir.join("collector");
-    let clock = Arc::new(SimClock::real());
-    let words = data.join("words");
-    let settings = format!(
-        "{SETTINGS}[store]\nurl = {store:?}\n[rules]\nrules_dir = \"words/rules\"\nlexicons_dir = \"words/lexicons\"\n[limits]\nbatches_per_s = 100000\n"
-    );
-    std::fs::create_dir_all(words.join("rules"))?;
-    std::fs::create_dir_all(words.join("lexicons"))?;
-    std::fs::write(words.join("lexicons/load.txt"), texts::lexicon(WORDS))?;
-    std::fs::write(words.join("rules/load.yaml"), LOAD_RULE)?;
-    let mut collector = Collector::start(&data, &settings, clock).await?;
-    let mut ready = Vec::new();
-    for n in 0..phones {
-        let login = format!("load{n}");
-        let holder = collector
-            .person(&login, "压测", "压测部", &[(Role::Employee, "*")])
-            .await?;
-        collector.account(&login, &holder, "压测").await?;
-        let token = collector.token(&holder).await?;
-        let mut phone = RawPhone::enroll(&token).await?;
-        phone.consented(PASSWORD).await?;
-        ready.push(phone);
+impl Report {
+    /// Whether everything acknowledged is stored, once.
+    pub fn holds(&self) -> bool {
+        i64::try_from(self.acked) == Ok(self.rows_in_store)
     }
-    collector.stop().await?;
-    let child = CollectorChild::start(program, &["serve"], &data).await?;
-    for phone in &mut ready {
+
+    /// The figures for people.
+    #[allow(clippy::print_stdout, reason = "a command's output")]
+    pub fn print(&self) {
+        println!("{}", self.engine);
+        println!("  events a second            {:>12.0}", self.events_per_s);
+        println!(
+            "  collector CPU an event     {:>12.2} µs",
+            self.server_cpu_us_per_event
+        );
+        if let Some(cpu) = self.database_cpu_us_per_event {
+            println!("  database CPU an event      {cpu:>12.2} µs");
+        }
+        println!(
+            "  acknowledged after         {:>12.1} ms p50, {:.1} ms p99",
+            self.ack_p50_ms, self.ack_p99_ms
+        );
+        println!(
+            "  database bytes an event    {:>12.0}",
+            self.bytes_per_event
+        );
+        println!("  resident memory            {:>12.0} MB", self.rss_mb);
+        println!(
+            "  acknowledged, stored       {:>12} {}",
+            self.acked, self.rows_in_store
+        );
+        if let Some(ratio) = self.ratio_to_sqlite {
+            println!("  of SQLite's events/s       {:>12.0} %", ratio * 100.0);
+        }
+        println!("  stages, each alone:");
+        for stage in &self.stages {
+            println!(
+                "    {:<24} {:>12.2} µs an event",
+                stage.stage, stage.us_per_event
+            );
+        }
+    }
+}
+
+/// Runs the load and reports: one report a store.
+pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Vec<Report>> {
+    anyhow::ensure!(arguments.seconds > 0, "--seconds takes 1 or more");
+    let stores = match arguments.store.as_str() {
+        "both" => vec!["sqlite", "postgres"],
+        one => vec![one],
+    };
+    let mut reports: Vec<Report> = Vec::new();
+    for store in stores {
+        let mut report = once(arguments, store, program).await?;
+        report.ratio_to_sqlite = reports
+            .first()
+            .map(|sqlite| report.events_per_s / sqlite.events_per_s);
+        reports.push(report);
+    }
+    Ok(reports)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+async fn once(arguments: &Arguments, store: &str, program: &Path) -> anyhow::Result<Report> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().join("collector");
+    let store = Store::open(store).await?;
+    let settings = "[limits]\nbatches_per_s = 100000\nbytes_per_s = 1000000000\n";
+    let site = Site::start(&data, &store.url, settings).await?;
+    let mut phones = site.phones(PHONES).await?;
+    let child = site.serve(program).await?;
+    for phone in &mut phones {
         phone.session_server.clone_from(&child.at.session);
     }
-    Ok(Loaded {
-        child,
-        phones: ready,
-        dir: data,
-        store: store.to_owned(),
-    })
-}
-
-const LOAD_RULE: &str = "- id: load-words
-  title: {zh: 压测词库, en: Load lexicon}
-  article: 压测
-  level: low
-  owner: bench
-  kinds: [message]
-  words: {lexicons: [load]}
-  false_positives: 压测
-  examples:
-    hit: [赌赌赌赌]
-    miss: [你好]
-";
-
-#[derive(Debug, Default)]
-struct Meter {
-    acked: AtomicU64,
-    measuring: AtomicBool,
-    stop: AtomicBool,
-}
-
-/// One phone's load; returns the latencies of the measured time, milliseconds.
-async fn drive(
-    mut phone: RawPhone,
-    number: u64,
-    meter: Arc<Meter>,
-    every: Option<Duration>,
-) -> anyhow::Result<Vec<f64>> {
-    let (mut session, _) = phone.open().await?;
-    let account = format!("load{number}");
-    let mut sent: VecDeque<(u64, Instant)> = VecDeque::new();
-    let mut latencies = Vec::new();
-    let mut n = number * 1_000_000_000;
-    let mut next = now();
-    while !meter.stop.load(Ordering::Relaxed) || !sent.is_empty() {
-        let stopping = meter.stop.load(Ordering::Relaxed);
-        if !stopping && sent.len() < IN_FLIGHT && every.is_none_or(|_| now() >= next) {
-            let batch = batch(&mut phone, &account, &mut n);
-            session.send(from_device::Body::Batch(batch)).await?;
-            sent.push_back((phone.seq, now()));
-            if let Some(every) = every {
-                next += every;
-            }
-            continue;
-        }
-        if sent.is_empty() {
-            tokio::time::sleep_until(next.into()).await;
-            continue;
-        }
-        if !stopping && sent.len() < IN_FLIGHT && every.is_some() {
-            let due = tokio::time::sleep_until(next.into());
-            tokio::select! {
-                () = due => continue,
-                ack = ack(&mut session) => settle(ack?, &mut sent, &meter, &mut latencies),
-            }
-        } else {
-            let ack = ack(&mut session).await?;
-            settle(ack, &mut sent, &meter, &mut latencies);
-        }
-    }
-    Ok(latencies)
-}
-
-async fn ack(session: &mut RawSession) -> anyhow::Result<u64> {
-    let ack = session.ack().await?;
-    anyhow::ensure!(
-        ack.refused.is_empty() && ack.held.is_none() && ack.resend_from == 0,
-        "the collector did not take everything: {ack:?}"
-    );
-    Ok(ack.through)
-}
-
-fn settle(
-    through: u64,
-    sent: &mut VecDeque<(u64, Instant)>,
-    meter: &Meter,
-    latencies: &mut Vec<f64>,
-) {
-    while sent.front().is_some_and(|(seq, _)| *seq <= through) {
-        if let Some((_, at)) = sent.pop_front() {
-            meter
-                .acked
-                .fetch_add(BATCH_EVENTS as u64, Ordering::Relaxed);
-            if meter.measuring.load(Ordering::Relaxed) {
-                latencies.push(at.elapsed().as_secs_f64() * 1000.0);
-            }
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a bench measures real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn batch(phone: &mut RawPhone, account: &str, n: &mut u64) -> pb::Batch {
-    let at_ms = jiff::Timestamp::now().as_millisecond();
-    let mut frames = Vec::new();
-    for _ in 0..BATCH_EVENTS / 25 {
-        let activities = (0..25)
-            .map(|_| {
-                *n += 1;
-                activity(*n, at_ms)
-            })
-            .collect();
-        frames.push(phone.events(Category::Messages, account, at_ms, activities));
-    }
-    validate::deflate(phone.epoch, frames)
-}
-
-fn activity(n: u64, at_ms: i64) -> pb::Activity {
-    let peer = format!("客户{}", n % 97);
-    pb::Activity {
-        at_ms,
-        utc_offset_min: 480,
-        kind: pb::Kind::Message.into(),
-        direction: if n.is_multiple_of(2) {
-            pb::Direction::Out
-        } else {
-            pb::Direction::In
-        }
-        .into(),
-        conversation: Some(pb::Conversation {
-            title: peer.clone(),
-            ..Default::default()
-        }),
-        peer,
-        content: "text".to_owned(),
-        text: texts::text(n),
-        source: pb::Source::Notification.into(),
-        confidence: pb::Confidence::Likely.into(),
-        ..Default::default()
-    }
-}
-
-/// The `p`th percentile (0–100) of sorted values.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index below the length"
-)]
-pub fn percentile(sorted: &[f64], p: f64) -> f64 {
-    if sorted.is_empty() {
-        return 0.0;
-    }
-    sorted[((sorted.len() - 1) as f64 * p / 100.0).round() as usize]
-}
-
-/// Runs the load and reports.
-#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report> {
-    let dir = tempfile::tempdir()?;
-    let mut loaded = loaded(dir.path(), &arguments.store, PHONES, program).await?;
     let meter = Arc::new(Meter::default());
     let every = (arguments.rate > 0)
         .then(|| Duration::from_secs_f64((PHONES * BATCH_EVENTS) as f64 / arguments.rate as f64));
-    let drivers: Vec<_> = std::mem::take(&mut loaded.phones)
+    let shape = Shape {
+        in_flight: IN_FLIGHT,
+        events: BATCH_EVENTS,
+        every,
+    };
+    let drivers: Vec<_> = phones
         .into_iter()
-        .zip(0..)
-        .map(|(phone, number)| tokio::spawn(drive(phone, number, meter.clone(), every)))
+        .zip(0_u64..)
+        .map(|(phone, n)| {
+            let meter = meter.clone();
+            tokio::spawn(drive(phone, format!("load{n}"), n, meter, shape))
+        })
         .collect();
-    tokio::time::sleep(Duration::from_secs(arguments.warm_up)).await;
-    let (acked_before, before, started) = (
-        meter.acked.load(Ordering::Relaxed),
-        loaded.child.usage()?,
-        now(),
+    let database_cpu = || store.cluster.as_ref().map(crate::postgres::Cluster::cpu_ms);
+    wait(arguments.warm_up, "warming up").await;
+    let (acked_before, before, database_before, began) =
+        (meter.acked(), child.usage()?, database_cpu(), now());
+    meter.measure(true);
+    wait(arguments.seconds, "measuring").await;
+    let (acked_after, after, database_after, took) = (
+        meter.acked(),
+        child.usage()?,
+        database_cpu(),
+        began.elapsed(),
     );
-    meter.measuring.store(true, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
-    let (acked_after, after, took) = (
-        meter.acked.load(Ordering::Relaxed),
-        loaded.child.usage()?,
-        started.elapsed(),
-    );
-    meter.measuring.store(false, Ordering::Relaxed);
-    meter.stop.store(true, Ordering::Relaxed);
+    meter.measure(false);
+    meter.end();
     let mut latencies = Vec::new();
     for driver in drivers {
-        latencies.extend(driver.await?.context("a phone under load")?);
+        latencies.extend(driver.await?.context("a phone under load")?.1);
     }
-    latencies.sort_by(f64::total_cmp);
+    let latencies = Spread::of(latencies);
     let measured = (acked_after - acked_before) as f64;
-    loaded.child.end().await?;
+    let fsyncs = child.metric("mingjing_commits_total").await?;
+    child.end().await?;
 
     let shared = {
-        let config =
-            mingjing_collector::config::Config::load(&loaded.dir, Some(loaded.store.clone()))?;
+        let config = mingjing_collector::config::Config::load(&data, Some(store.url.clone()))?;
         mingjing_collector::Shared::open(config, Arc::new(SimClock::real())).await?
     };
     let number = async |sql: &'static str| -> anyhow::Result<i64> {
@@ -327,27 +199,43 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
             .await?
             .try_get(0)?)
     };
+    let acked = meter.acked();
+    let engine = shared.db.engine();
+    let bytes = match engine {
+        mingjing_collector::db::Engine::Sqlite => sqlite_bytes(&data),
+        mingjing_collector::db::Engine::Postgres => {
+            number("select pg_database_size(current_database())")
+                .await?
+                .cast_unsigned()
+        }
+    };
+    let database = database_before.zip(database_after);
     let report = Report {
         events_per_s: measured / took.as_secs_f64(),
         server_cpu_us_per_event: (after.cpu_ms - before.cpu_ms) * 1000.0 / measured.max(1.0),
-        acked: meter.acked.load(Ordering::Relaxed),
-        rows_in_store: number("select cast(coalesce(sum(count), 0) as bigint) from records where category = 1 and partial = 0").await?,
+        database_cpu_us_per_event: database
+            .map(|(before, after)| (after - before) * 1000.0 / measured.max(1.0)),
+        acked,
+        rows_in_store: number(
+            "select cast(coalesce(sum(count), 0) as bigint) from records
+             where category = 1 and partial = 0",
+        )
+        .await?,
         findings: number("select count(*) from findings").await?,
-        fsyncs: number("select count(distinct received_ms) from records where category = 1").await?,
-        ack_p50_ms: percentile(&latencies, 50.0),
-        ack_p99_ms: percentile(&latencies, 99.0),
-        bytes_per_event: database_bytes(&loaded.dir) as f64 / meter.acked.load(Ordering::Relaxed).max(1) as f64,
+        fsyncs,
+        ack_p50_ms: latencies.p50_ms,
+        ack_p99_ms: latencies.p99_ms,
+        bytes_per_event: bytes as f64 / acked.max(1) as f64,
         rss_mb: after.rss_bytes as f64 / 1_048_576.0,
-        engine: shared.db.engine().name(),
-        stages: vec![
-            "mtls", "inflate", "chain", "consent", "normalise", "words", "rules", "seal", "tally", "commit",
-        ],
+        engine: engine.name(),
+        ratio_to_sqlite: None,
+        stages: stages::measure(&shared).await?,
     };
     shared.db.close().await;
     Ok(report)
 }
 
-fn database_bytes(dir: &Path) -> u64 {
+fn sqlite_bytes(dir: &Path) -> u64 {
     ["mingjing.db", "mingjing.db-wal"]
         .iter()
         .filter_map(|name| std::fs::metadata(dir.join(name)).ok())
