@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 use mingjing_collector::accounts::{self, Account};
@@ -32,6 +33,25 @@ spans = ["00:00-24:00"]
 
 /// Password of everybody the harness enters.
 pub const PASSWORD: &str = "harness password 1";
+
+/// A port to listen on again after a restart.
+///
+/// The system never hands out one of these to anybody who asks for a free port, so none is lost between
+/// two starts; each process begins elsewhere.
+pub fn free_port() -> anyhow::Result<u16> {
+    const FIRST: u16 = 10_000;
+    const PORTS: u32 = 20_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(61);
+    for _ in 0..PORTS {
+        let step = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+        let port = FIRST + u16::try_from(step)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port from {FIRST} is free")
+}
 
 /// A running collector.
 #[derive(Debug)]

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use super::load::{Meter, Shape, Site, Store, batch, drive};
 use super::measure::{Spread, bar, held, now, wait};
 use crate::child::CollectorChild;
-use crate::harness::PASSWORD;
+use crate::harness::{PASSWORD, free_port};
 use crate::raw::RawPhone;
 
 /// Phones entered or connected at the same time while the scene is set.
@@ -174,9 +174,7 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
     files_for(arguments.phones + arguments.good)?;
     let dir = tempfile::tempdir()?;
     let store = Store::open(&arguments.store).await?;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
+    let port = free_port()?;
     let data = dir.path().join("collector");
     let site = Site::start_at(&data, &store.url, "", port).await?;
     let idle = idle_phones(&site, arguments.phones).await?;

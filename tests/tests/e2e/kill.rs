@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mingjing_tests::child::CollectorChild;
 use mingjing_tests::clock::SimClock;
-use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS};
+use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS, free_port};
 use mingjing_tests::oracle;
 use mingjing_tests::phone::{self, Phone, account_page, message};
 use mingjing_tests::scene::Engine;
@@ -29,11 +29,6 @@ fn rounds() -> u64 {
 
 fn lines() -> u64 {
     rounds() * LINES_PER_ROUND
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Spreads the rounds' moments over 5 to 400 ms; the seed is printed with a failure.
@@ -180,7 +175,7 @@ async fn prepare(folder: &Path, engine: Engine) -> Sides {
     let file = folder.join("signals.jsonl");
     let clock = std::sync::Arc::new(SimClock::real());
     // The ports stay the same over restarts.
-    let session = free_port();
+    let session = free_port().unwrap();
     let settings = SETTINGS.replace(
         "session = \"127.0.0.1:0\"",
         &format!("session = \"127.0.0.1:{session}\""),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mingjing_collector::people::Role;
 use mingjing_proto::pb::{self, to_device};
 use mingjing_tests::clock::SimClock;
-use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS};
+use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS, free_port};
 use mingjing_tests::program::{self, Done, Serving};
 use mingjing_tests::raw::RawPhone;
 use mingjing_tests::scene::Engine;
@@ -28,16 +28,11 @@ struct Site {
     metrics: String,
 }
 
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 impl Site {
     async fn new(engine: Engine) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = engine.url().await.unwrap();
-        let ports: Vec<u16> = (0..4).map(|_| free_port()).collect();
+        let ports: Vec<u16> = (0..4).map(|_| free_port().unwrap()).collect();
         let mut settings = SETTINGS.to_owned();
         for port in &ports {
             settings = settings.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
