@@ -361,14 +361,10 @@ fn remember(hello: &mut pb::Hello, message: &to_device::Body) {
         return;
     };
     let payload = &*signed.payload;
-    match signed.kind() {
-        pb::SignedKind::Policy => {
-            hello.policy_version = pb::Policy::decode(payload).map_or(0, |it| it.version);
-        }
-        pb::SignedKind::Notice => {
-            hello.notice_version = pb::Notice::decode(payload).map_or(0, |it| it.version);
-        }
-        _ => {}
+    if signed.kind() == pb::SignedKind::Policy {
+        hello.policy_version = pb::Policy::decode(payload).map_or(0, |it| it.version);
+    } else if signed.kind() == pb::SignedKind::Notice {
+        hello.notice_version = pb::Notice::decode(payload).map_or(0, |it| it.version);
     }
 }
 
