@@ -262,10 +262,13 @@ async fn a_hangup_reads_rules_anew_for_open_sessions_and_keeps_the_last_good_one
         session.batch(1, vec![frame]).await.unwrap();
         let mut found = Vec::new();
         loop {
-            match session.next().await.unwrap() {
-                to_device::Body::FindingNotice(notice) => found.push(notice.rule_id),
-                to_device::Body::Ack(ack) if ack.through == phone.seq => return found,
-                _ => {}
+            let body = session.next().await.unwrap();
+            if let to_device::Body::FindingNotice(notice) = body {
+                found.push(notice.rule_id);
+            } else if let to_device::Body::Ack(ack) = body
+                && ack.through == phone.seq
+            {
+                return found;
             }
         }
     };
