@@ -56,6 +56,11 @@ val rust by tasks.registering(Exec::class) {
         "build", "--package", "mingjing-agent", "--lib", "--features", "jni", "--profile", "android",
     )
     environment("ANDROID_NDK_HOME", androidComponents.sdkComponents.ndkDirectory.get().asFile.path)
-    environment("RUSTFLAGS", "-Clink-arg=-Wl,-z,max-page-size=16384")
+    // The same as android/build links with.
+    environment(
+        "RUSTFLAGS",
+        listOf("-z,max-page-size=16384", "--icf=all", "-O2", "--pack-dyn-relocs=relr", "--use-android-relr-tags")
+            .joinToString(" ") { "-Clink-arg=-Wl,$it" },
+    )
 }
 tasks.named("preBuild") { dependsOn(rust) }
