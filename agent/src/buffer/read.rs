@@ -80,9 +80,7 @@ impl Buffer {
         let epoch = self.meta.epoch;
         let mut from = record_key(epoch, seq);
         // A gap that grew may have begun before `seq`.
-        if let Some((key, _)) = self.store.before(format::RECORDS, &from)?
-            && key[1..9] == epoch.to_be_bytes()
-        {
+        if let Some(key) = self.record_before(epoch, seq)? {
             let header = self.store.get(&part_key(&key[..17], 0))?;
             let header = header.and_then(|bytes| Header::decode(&*bytes).ok());
             if header.is_some_and(|header| {
@@ -104,6 +102,35 @@ impl Buffer {
                 let (_, value) = entry?;
                 Header::decode(&*value).map_err(|_| self.damaged())
             }))
+    }
+
+    /// Key of the last record of the epoch that begins before `seq`, among those not acknowledged.
+    ///
+    /// Looks forward from ever further back: reading backwards would bring a constant of a megabyte with
+    /// it out of sled, an eighth of the phone's library.
+    fn record_before(&self, epoch: u64, seq: u64) -> Result<Option<Vec<u8>>, BufferError> {
+        let end = record_key(epoch, seq);
+        let first = self.meta.acked_seq + 1;
+        let (mut from, mut step) = (seq, 1);
+        while from > first {
+            from = seq.saturating_sub(step).max(first);
+            let mut last = None;
+            for entry in self
+                .store
+                .range(&[format::RECORDS], &record_key(epoch, from))?
+            {
+                let (key, _) = entry?;
+                if key >= end {
+                    break;
+                }
+                last = Some(key);
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
+            step *= 2;
+        }
+        Ok(None)
     }
 
     pub(super) fn open_record(

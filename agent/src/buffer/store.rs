@@ -204,17 +204,6 @@ impl Store {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    /// The entry before `key`, within the key space of `prefix`.
-    pub(super) fn before(&self, prefix: u8, key: &[u8]) -> Result<Option<Entry>, BufferError> {
-        let entry = self
-            .db()?
-            .get_lt(key)
-            .map_err(|error| self.classify(error))?;
-        Ok(entry
-            .filter(|(key, _)| key.first() == Some(&prefix))
-            .map(|(key, value)| (key.to_vec(), value.to_vec())))
-    }
-
     /// Entries from `from` on whose key begins with `prefix`, in order.
     pub(super) fn range(
         &self,
