@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use mingjing_proto::pb::Kind;
+
 fn agent(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_mingjing-agent"))
         .args(arguments)
@@ -40,6 +42,52 @@ fn a_broken_line_is_named_and_not_repeated() {
     let error = String::from_utf8(output.stderr).expect("text");
     assert!(error.contains("line 2"), "{error}");
     assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
+fn an_unknown_field_is_an_error_that_names_the_line() {
+    for broken in [
+        MESSAGE.replace("\"package\"", "\"parcel\":1,\"package\""),
+        MESSAGE.replace("\"title\"", "\"headline\":\"x\",\"title\""),
+        MESSAGE.replace(
+            "\"notification\"",
+            "\"state\":{\"kind\":\"boot\"},\"notification\"",
+        ),
+    ] {
+        let output = agent(&["recognise"], &format!("{MESSAGE}\n\n{broken}\n"));
+        assert_eq!(output.status.code(), Some(1), "{broken}");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(error.contains("line 3"), "{error}");
+    }
+}
+
+#[test]
+fn after_a_login_page_nothing_is_read_but_that_somebody_logged_in() {
+    let window = |at: &str, class: &str, text: &str| {
+        format!(
+            r#"{{"at":"2026-03-02T{at}+08:00","package":"com.tencent.mm","screen":{{"window":"{class}","nodes":[{{"text":"{text}"}}]}}}}"#
+        )
+    };
+    let login = window("09:16:00", ".plugin.account.ui.LoginPasswordUI", "密码");
+    let main = window("09:17:00", ".ui.LauncherUI", "妈妈");
+    let later = MESSAGE
+        .replace("09:15:00", "09:18:00")
+        .replace("王芳", "妈妈");
+    let output = agent(
+        &["recognise"],
+        &format!("{MESSAGE}\n{login}\n{main}\n{later}\n"),
+    );
+    let text = String::from_utf8(output.stdout).expect("text");
+    let kinds: Vec<_> = text
+        .lines()
+        .map(|line| mingjing_proto::json::activity_from_line(line).expect("an activity"))
+        .map(|it| it.activity.kind())
+        .collect();
+    assert_eq!(
+        kinds,
+        [Kind::Message, Kind::AccountLogout, Kind::AccountLogin]
+    );
+    assert!(!text.contains("妈妈"), "{text}");
 }
 
 #[test]

@@ -78,6 +78,10 @@ mod tests {
                 "use a kind of activity.proto",
             ),
             (
+                "  - id: a\n    place: system\n    text: 'x{{nope}}'\n    hit: [x]\n    miss: [y]",
+                "no words nope; add them under words:",
+            ),
+            (
                 "  - id: a\n    place: system\n    shout: 1\n    text: x\n    hit: [x]\n    miss: [y]",
                 "docs/recognition.md",
             ),

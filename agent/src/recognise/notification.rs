@@ -15,7 +15,7 @@ use mingjing_proto::pb::{self, Confidence, Kind, Source};
 use super::draft::Draft;
 use super::layout::without_company;
 use super::{Context, money, text};
-use crate::pack::Place;
+use crate::pack::{Pattern, Place};
 use form::{body_of_service, fullest, said_by, split_sender, unread_prefix};
 use say::{Conversation, Line, gap, say};
 
@@ -126,11 +126,11 @@ impl Notices {
         let packs = context.packs;
         let package = context.signal.package.as_str();
         let cleaned = text::clean(words);
-        let (pattern, found) = packs
-            .patterns(package, Place::Notice)
-            .filter(|pattern| pattern.title.as_ref().is_none_or(|it| it.is_match(title)))
-            .filter(|pattern| pattern.takes_channel(&it.channel) && !pattern.refuses(&cleaned))
-            .find_map(|pattern| Some((pattern, pattern.captures(&cleaned)?)))?;
+        let fits = |pattern: &&Pattern| {
+            let titled = pattern.title.as_ref().is_none_or(|it| it.is_match(title));
+            titled && pattern.takes_channel(&it.channel)
+        };
+        let (pattern, found) = packs.first_of(package, Place::Notice, &cleaned, fits)?;
         let app = packs.any(package, Place::AppTitle, title)
             || packs.any(package, Place::ServiceTitle, title);
         let peer = found.get("peer");

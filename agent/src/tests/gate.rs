@@ -70,6 +70,63 @@ fn an_unproven_account_is_not_read() {
     assert!(!phone.is_on_disk(TEXT));
 }
 
+/// A chat page with one bubble of the other side under a time separator.
+fn chat_page(phone: &Phone, shown: &str, text: &str) -> pb::Signal {
+    let node = |class: &str, text: &str, desc: &str, edges: [i32; 4]| pb::Node {
+        class: format!("android.widget.{class}"),
+        text: text.into(),
+        desc: desc.into(),
+        left: edges[0],
+        top: edges[1],
+        right: edges[2],
+        bottom: edges[3],
+        ..Default::default()
+    };
+    phone.signal(signal::Body::Screen(pb::Screen {
+        window: format!("{APP}.ui.chatting.ChattingUI"),
+        width: 1080,
+        height: 2400,
+        nodes: vec![
+            node("TextView", "妈妈", "", [480, 120, 600, 184]),
+            node("TextView", shown, "", [480, 250, 600, 294]),
+            node("ImageView", "", "妈妈头像", [24, 334, 128, 438]),
+            node("TextView", text, "", [150, 334, 630, 430]),
+            node("EditText", "", "", [130, 2225, 800, 2325]),
+        ],
+        ..Default::default()
+    }))
+}
+
+#[test]
+fn an_evening_on_another_account_leaves_nothing_the_next_morning() {
+    let phone = Phone::capturing();
+    phone.clock.advance(9 * HOUR);
+    phone.see(phone.page(".plugin.setting.ui.setting.SettingsSwitchAccountUI", ""));
+    assert_eq!(phone.see(phone.message("妈妈", TEXT)).events, 0);
+    assert_eq!(phone.see(chat_page(&phone, "19:00", TEXT)).events, 0);
+    // 09:01: the page of the evening is still open, on an account nobody has shown.
+    phone.clock.advance(14 * HOUR + 60_000);
+    assert_eq!(phone.see(chat_page(&phone, "昨天 19:00", TEXT)).events, 0);
+    assert_eq!(phone.agent().status().state, "off_account");
+    phone.prove();
+    // Proven again, what the page shows of the evening is history.
+    assert_eq!(phone.see(chat_page(&phone, "昨天 19:00", TEXT)).events, 0);
+    assert_eq!(phone.see(phone.message("王经理", "早上好")).events, 1);
+    assert!(!phone.is_on_disk(TEXT));
+    assert!(phone.waiting().iter().all(|it| it.text != TEXT));
+}
+
+#[test]
+fn a_login_is_told_once_the_account_is_shown_again() {
+    let phone = Phone::capturing();
+    phone.see(phone.page(".plugin.account.ui.LoginPasswordUI", TEXT));
+    assert_eq!(phone.see(phone.message("王经理", TEXT)).events, 0);
+    phone.prove();
+    let kinds: Vec<_> = phone.waiting().iter().map(pb::Activity::kind).collect();
+    assert_eq!(kinds, [pb::Kind::AccountLogout, pb::Kind::AccountLogin]);
+    assert!(!phone.is_on_disk(TEXT));
+}
+
 #[test]
 fn another_account_on_the_page_ends_the_proof() {
     let phone = Phone::capturing();

@@ -1,4 +1,4 @@
-//! Writes the corpus as the encoded signals the fuzz target reads: `seeds FIXTURES FOLDER`.
+//! Writes the corpus as the encoded signals the fuzz target reads: `seeds FIXTURES FOLDER`, for `agent/fuzz/run`.
 
 use std::path::Path;
 
@@ -22,9 +22,10 @@ fn main() {
             let text = std::fs::read_to_string(file.expect("a file").path()).expect("text");
             for line in text.lines().filter(|it| !it.trim().is_empty()) {
                 let case: Case = serde_json::from_str(line).expect("a case");
-                let signals = case.signals.iter().filter_map(|signal| {
-                    json::signal_from_line(&signal.to_string()).ok()
-                });
+                let signals = case
+                    .signals
+                    .iter()
+                    .filter_map(|signal| json::signal_from_line(&signal.to_string()).ok());
                 let signals = pb::Signals {
                     signals: signals.collect(),
                     ..pb::Signals::default()
