@@ -142,6 +142,7 @@ struct Pack {
     versions: Vec<VersionRange>,
     windows: Vec<(String, WindowRole)>,
     tags: Vec<(String, String)>,
+    /// By place.
     patterns: Vec<Pattern>,
 }
 
@@ -250,9 +251,11 @@ impl PackSet {
 
     /// The patterns of one place, in the order of the packs.
     pub(crate) fn patterns(&self, package: &str, place: Place) -> impl Iterator<Item = &Pattern> {
-        self.packs_of(package)
-            .flat_map(move |pack| pack.patterns.iter())
-            .filter(move |pattern| pattern.place == place)
+        self.packs_of(package).flat_map(move |pack| {
+            let before = pack.patterns.partition_point(|it| it.place < place);
+            let rest = pack.patterns.get(before..).unwrap_or_default();
+            rest.iter().take_while(move |it| it.place == place)
+        })
     }
 
     /// The first pattern of a place that takes the text.
@@ -342,11 +345,13 @@ impl Pack {
             .into_iter()
             .flat_map(|(content, words)| words.into_iter().map(move |it| (it, content.clone())))
             .collect();
-        let patterns = source
+        let mut patterns = source
             .patterns
             .into_iter()
             .map(|pattern| compile(file, yaml, &source.words, pattern))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        // Of one place they stay in the order of the file.
+        patterns.sort_by_key(|it| it.place);
         Ok(Self {
             packages: source.packages,
             versions: source.versions,

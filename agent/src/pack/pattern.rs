@@ -14,7 +14,7 @@ use super::source::{PatternSource, with_words};
 use super::{PackError, WindowRole};
 
 /// The structural place a pattern is read in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
     /// A notification's text before anything is taken off it.

@@ -22,7 +22,7 @@ pub(super) fn read(
     let mut lines: Vec<&str> = part.texts.iter().map(|it| it.text.trim()).collect();
     // A read mark stands beside the bubble; alone it was typed.
     let is_receipt = |it: &&str| context.packs.any(package, Place::Receipt, it);
-    if lines.iter().any(|it| !is_receipt(it)) {
+    if lines.len() > 1 && lines.iter().any(|it| !is_receipt(it)) {
         lines.retain(|it| !is_receipt(it));
     }
     let mut speaker = "";

@@ -415,9 +415,8 @@ impl<'a> Frame<'a> {
         if words.is_empty() && desc.is_empty() {
             return false;
         }
-        if packs.any(package, Place::Outside, words)
-            && title.is_some_and(|title| index == title + 1)
-        {
+        let under_title = title.is_some_and(|title| index == title + 1);
+        if under_title && packs.any(package, Place::Outside, words) {
             return false;
         }
         let input = self.input.and_then(|at| self.nodes.get(at));
