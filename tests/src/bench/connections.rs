@@ -184,7 +184,11 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
         .await?;
     site.collector.account(GOOD, &holder, "压测").await?;
     let good = good_phones(&site, &holder, arguments.good).await?;
-    let bad = site.phone(BAD).await?;
+    // One for each kind: what a flood left under way must not meet the next kind's session.
+    let mut bad = Vec::new();
+    for n in 0..4 {
+        bad.push(site.phone(&format!("{BAD}{n}")).await?);
+    }
     let child = site.serve(program).await?;
 
     let empty = child.usage()?.rss_bytes;
@@ -215,8 +219,11 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
 
     let mut beside = Vec::new();
     let mut good = good;
-    for kind in [Bad::Nobody, Bad::Batches, Bad::Chatter, Bad::Garbage] {
-        let (spread, bad_per_s, phones) = timed(good, &bad, kind, arguments.seconds).await?;
+    let kinds = [Bad::Nobody, Bad::Batches, Bad::Chatter, Bad::Garbage];
+    for ((kind, bad), n) in kinds.into_iter().zip(bad).zip(0..) {
+        let account = format!("{BAD}{n}");
+        let mischief = (bad, account, kind);
+        let (spread, bad_per_s, phones) = timed(good, mischief, arguments.seconds).await?;
         good = phones;
         beside.push(Beside {
             bad: kind.name(),
@@ -396,8 +403,7 @@ impl Bad {
 #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 async fn timed(
     good: Vec<RawPhone>,
-    bad: &RawPhone,
-    kind: Bad,
+    (bad, account, kind): (RawPhone, String, Bad),
     seconds: u64,
 ) -> anyhow::Result<(Spread, f64, Vec<RawPhone>)> {
     let meter = Arc::new(Meter::default());
@@ -412,7 +418,7 @@ async fn timed(
         .map(|(phone, n)| tokio::spawn(drive(phone, GOOD.to_owned(), n, meter.clone(), shape)))
         .collect();
     let done = Arc::new(AtomicUsize::new(0));
-    let mischief = misbehave(bad, kind, done.clone());
+    let mischief = misbehave(bad, &account, kind, done.clone());
     let watch = async {
         wait(3, "good phones begin").await;
         meter.measure(true);
@@ -442,17 +448,20 @@ async fn timed(
     ))
 }
 
-async fn misbehave(bad: &RawPhone, kind: Bad, done: Arc<AtomicUsize>) -> anyhow::Result<()> {
+async fn misbehave(
+    mut bad: RawPhone,
+    account: &str,
+    kind: Bad,
+    done: Arc<AtomicUsize>,
+) -> anyhow::Result<()> {
     match kind {
         Bad::Nobody => std::future::pending().await,
         Bad::Batches => {
-            let (mut session, welcome) = bad.open().await?;
-            // It goes on where an earlier flood of its own ended.
-            let mut phone = bad_copy(bad, &welcome)?;
+            let (mut session, _) = bad.open().await?;
             let (mut n, mut in_flight) = (0, 0);
             loop {
                 while in_flight < 32 {
-                    let batch = batch(&mut phone, BAD, &mut n, 1000);
+                    let batch = batch(&mut bad, account, &mut n, 1000);
                     session.send(from_device::Body::Batch(batch)).await?;
                     in_flight += 1;
                 }
@@ -487,15 +496,4 @@ async fn misbehave(bad: &RawPhone, kind: Bad, done: Arc<AtomicUsize>) -> anyhow:
             Ok(())
         }
     }
-}
-
-/// The same phone at the place the collector has.
-fn bad_copy(bad: &RawPhone, welcome: &pb::Welcome) -> anyhow::Result<RawPhone> {
-    let key = rcgen::KeyPair::try_from(bad.key.serialize_der().as_slice())?;
-    let mut copy = RawPhone::new(key, bad.enrolled.clone())?;
-    copy.session_server.clone_from(&bad.session_server);
-    copy.epoch = welcome.epoch;
-    copy.seq = welcome.through;
-    copy.link = welcome.through_link[..].try_into()?;
-    Ok(copy)
 }
