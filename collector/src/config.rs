@@ -12,6 +12,7 @@ use mingjing_proto::pb::{self, Category};
 use mingjing_proto::vocabulary::Named;
 use serde::Deserialize;
 
+use crate::attestation::Tier;
 use crate::error::{Error, Result};
 use crate::master::MasterKey;
 
@@ -115,8 +116,7 @@ pub struct Public {
 }
 
 /// Enrolment settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Phones {
     /// Whether a new phone waits for confirmation.
     pub confirm: bool,
@@ -126,6 +126,21 @@ pub struct Phones {
     pub certificate_days: u16,
     /// Hours an enrolment code is good for.
     pub token_hours: u16,
+    /// PEM file or folder of the roots that may attest keys.
+    pub attestation_roots: Option<PathBuf>,
+    /// The least tier that may enrol.
+    pub minimum_trust: Tier,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PhonesFile {
+    confirm: bool,
+    known_serials: Vec<String>,
+    certificate_days: u16,
+    token_hours: u16,
+    attestation_roots: String,
+    minimum_trust: String,
 }
 
 /// The company's words of the notice in one language.
@@ -179,7 +194,7 @@ struct File {
     listen: Listen,
     public: Public,
     store: Store,
-    phones: Phones,
+    phones: PhonesFile,
     hours: Hours,
     terms: Terms,
     notice: BTreeMap<String, NoticeWords>,
@@ -313,12 +328,6 @@ impl File {
         if self.public.names.is_empty() {
             return Err("public.names needs at least one host name or address".to_owned());
         }
-        if !(1..=30).contains(&self.phones.certificate_days) {
-            return Err("phones.certificate_days must be 1 to 30".to_owned());
-        }
-        if !(1..=24).contains(&self.phones.token_hours) {
-            return Err("phones.token_hours must be 1 to 24 (requirements A)".to_owned());
-        }
         if self.limits.handshakes == 0
             || self.limits.sessions == 0
             || self.limits.batches_per_s == 0
@@ -343,7 +352,7 @@ impl File {
             listen: self.listen,
             public: self.public,
             store_url: self.store.url,
-            phones: self.phones,
+            phones: self.phones.phones(data_dir)?,
             zone: hours.zone.clone(),
             hours,
             terms,
@@ -353,6 +362,39 @@ impl File {
             console: self.console,
             limits: self.limits,
             settings,
+        })
+    }
+}
+
+impl PhonesFile {
+    fn phones(self, data_dir: &Path) -> std::result::Result<Phones, String> {
+        if !(1..=30).contains(&self.certificate_days) {
+            return Err("phones.certificate_days must be 1 to 30".to_owned());
+        }
+        if !(1..=24).contains(&self.token_hours) {
+            return Err("phones.token_hours must be 1 to 24 (requirements A)".to_owned());
+        }
+        let minimum_trust = self.minimum_trust.parse().map_err(|_| {
+            format!(
+                "phones.minimum_trust holds {:?}; write \"none\", \"software\" or \"hardware\"",
+                self.minimum_trust
+            )
+        })?;
+        if minimum_trust > Tier::None && self.attestation_roots.is_empty() {
+            return Err(
+                "phones.minimum_trust asks for attested keys, and without phones.attestation_roots \
+                 none can be: set it to the PEM file of the roots you trust"
+                    .to_owned(),
+            );
+        }
+        let path = |name: String| (!name.is_empty()).then(|| data_dir.join(name));
+        Ok(Phones {
+            confirm: self.confirm,
+            known_serials: self.known_serials,
+            certificate_days: self.certificate_days,
+            token_hours: self.token_hours,
+            attestation_roots: path(self.attestation_roots),
+            minimum_trust,
         })
     }
 }
@@ -476,6 +518,11 @@ mod tests {
         for (text, expected) in [
             ("verson = 1", "unknown setting verson"),
             ("[phones]\ntoken_hours = 25", "1 to 24"),
+            ("[phones]\nminimum_trust = \"some\"", "hardware"),
+            (
+                "[phones]\nminimum_trust = \"software\"",
+                "attestation_roots",
+            ),
             ("[hours]\nspans = [\"9-10\"]", "08:30-12:00"),
             ("[hours]\nzone = \"Mars/Base\"", "IANA"),
             ("[terms]\ndays_matched = 0", "unlimited"),

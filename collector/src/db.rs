@@ -61,6 +61,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "first", include_str!("../migrations/0001_first.sql")),
     (2, "letters", include_str!("../migrations/0002_letters.sql")),
     (
+        3,
+        "attestation",
+        include_str!("../migrations/0003_attestation.sql"),
+    ),
+    (
         5,
         "accounts_by_holder",
         include_str!("../migrations/0005_accounts_by_holder.sql"),

@@ -12,6 +12,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::Shared;
+use crate::attestation::Evidence;
 use crate::audit::Entry;
 use crate::changes::{Changes, Kind};
 use crate::db::{Db, Tx};
@@ -57,6 +58,8 @@ pub struct Device {
     pub code: String,
     /// hardware, software or none.
     pub trust: String,
+    /// What its key's attestation proved, or why it proved nothing.
+    pub attestation: String,
     /// Maker and model.
     pub model: String,
     /// Version of the agent at enrolment.
@@ -101,8 +104,8 @@ pub struct NewDevice {
     pub point: Vec<u8>,
     /// Pending or active.
     pub state: State,
-    /// Trust tier.
-    pub trust: String,
+    /// What its key's attestation proved; the tier follows from it.
+    pub evidence: Evidence,
     /// Maker and model.
     pub model: String,
     /// Version of the agent.
@@ -135,6 +138,7 @@ fn device(row: &AnyRow) -> Result<Device> {
         state: state.parse().map_err(|_| Error::Sealed)?,
         code: row.try_get("code")?,
         trust: row.try_get("trust")?,
+        attestation: row.try_get("attestation")?,
         model: row.try_get("model")?,
         agent_version: row.try_get("agent_version")?,
         enrolled_ms: row.try_get("enrolled_ms")?,
@@ -159,8 +163,8 @@ pub async fn insert(tx: &mut Tx, new: &NewDevice) -> Result<()> {
     sqlx::query(
         "insert into devices (device, person, spki, public_point, state, code, trust, model,
          agent_version, enrolled_ms, confirmed_ms, revoked_ms, last_seen_ms, certificate_until_ms,
-         epoch, head, head_link, session, status)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null, null, $11, $12, 1, 0, $13, 0, null)",
+         epoch, head, head_link, session, status, attestation)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, null, null, $11, $12, 1, 0, $13, 0, null, $14)",
     )
     .bind(&new.device.0[..])
     .bind(&new.person)
@@ -168,13 +172,14 @@ pub async fn insert(tx: &mut Tx, new: &NewDevice) -> Result<()> {
     .bind(&new.point)
     .bind(state)
     .bind(confirmation_code(&new.spki))
-    .bind(&new.trust)
+    .bind(new.evidence.tier().name())
     .bind(&new.model)
     .bind(&new.agent_version)
     .bind(new.enrolled_ms)
     .bind(new.enrolled_ms)
     .bind(new.certificate_until_ms)
     .bind(&chain::genesis(&new.spki)[..])
+    .bind(new.evidence.name())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -17,6 +17,7 @@ use sqlx::Row;
 use tonic::{Request, Response, Status};
 
 use crate::Shared;
+use crate::attestation::{self, Evidence};
 use crate::audit::Entry;
 use crate::ca::{self, DeviceKey};
 use crate::changes::{Changes, Kind};
@@ -157,6 +158,7 @@ async fn enroll(shared: &Shared, request: pb::EnrollRequest) -> Result<pb::Enrol
     }
     let mut id = DeviceId([0; 16]);
     getrandom::fill(&mut id.0).expect("the system gives random bytes");
+    let evidence = weigh(shared, &request, &key.spki, &secret_hash, now_ms)?;
     let known =
         !request.serial.is_empty() && shared.config.phones.known_serials.contains(&request.serial);
     let state = if shared.config.phones.confirm && !known {
@@ -184,7 +186,7 @@ async fn enroll(shared: &Shared, request: pb::EnrollRequest) -> Result<pb::Enrol
         spki: key.spki.clone(),
         point: key.point.clone(),
         state,
-        trust: "none".to_owned(),
+        evidence,
         model: format!("{} {}", request.manufacturer, request.model)
             .trim()
             .to_owned(),
@@ -193,12 +195,37 @@ async fn enroll(shared: &Shared, request: pb::EnrollRequest) -> Result<pb::Enrol
         certificate_until_ms: until_ms,
     };
     devices::insert(&mut tx, &new).await?;
-    let entry = Entry::new("system", "device.enroll", id.to_string(), &person);
+    let detail = format!("{person} key={}", evidence.name());
+    let entry = Entry::new("system", "device.enroll", id.to_string(), detail);
     shared.audit.append_in(&mut tx, entry).await?;
     let change = Changes::record(&mut tx, now_ms, Kind::Device, &id.to_string()).await?;
     tx.commit().await?;
     shared.changes.announce(change);
     answer(shared, id, &person, state, &key, &chain, now_ms)
+}
+
+/// What the key's attestation is worth; an error when the company asks for more.
+fn weigh(
+    shared: &Shared,
+    request: &pb::EnrollRequest,
+    spki: &[u8],
+    challenge: &[u8; 32],
+    now_ms: i64,
+) -> Result<Evidence> {
+    let chain = &request.attestation_chain;
+    let evidence = attestation::weigh(&shared.attestation, chain, spki, challenge, now_ms);
+    let minimum = shared.config.phones.minimum_trust;
+    if evidence.tier() < minimum {
+        tracing::warn!(
+            evidence = evidence.name(),
+            minimum = minimum.name(),
+            "a phone's key is not attested as phones.minimum_trust asks"
+        );
+        return Err(Error::Forbidden(
+            "this phone's key is not attested as the company asks for; IT finds the reason in the log",
+        ));
+    }
+    Ok(evidence)
 }
 
 fn certificate(

@@ -64,6 +64,7 @@ impl Fixture {
             ca: Ca::open(&db, &sealer, NOW_MS).await.unwrap(),
             audit: Audit::new("c1", clock.clone()),
             changes: Changes::default(),
+            attestation: crate::attestation::Roots::default(),
             clock: clock.clone(),
             rules: RwLock::new(Arc::new(crate::rules::RuleSet::builtin().unwrap())),
             metrics: crate::metrics::Metrics::default(),

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod accounts;
 pub mod archive;
+pub mod attestation;
 pub mod audit;
 pub mod backup;
 pub mod ca;
@@ -79,6 +80,8 @@ pub struct Shared {
     pub ca: Ca,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// Who may attest a phone's key.
+    pub attestation: attestation::Roots,
     /// The rules in force; replaced whole.
     pub rules: RwLock<Arc<RuleSet>>,
     /// What operators watch.
@@ -217,6 +220,10 @@ impl Shared {
         let db = Db::open(&config.store_url, &config.data_dir).await?;
         let ca = Ca::open(&db, &sealer, clock.now_ms()).await?;
         let audit = Audit::new(&config.collector, clock.clone());
+        let attestation = match &config.phones.attestation_roots {
+            Some(path) => attestation::Roots::load(path)?,
+            None => attestation::Roots::default(),
+        };
         let shared = Arc::new(Self {
             config,
             db,
@@ -225,6 +232,7 @@ impl Shared {
             changes: Changes::default(),
             ca,
             clock,
+            attestation,
             rules: RwLock::new(Arc::new(rules)),
             metrics: Metrics::default(),
             addresses: OnceLock::new(),

@@ -152,6 +152,15 @@ pub fn csr(key: &KeyPair) -> anyhow::Result<Vec<u8>> {
 
 /// Asks for enrolment with this code and key.
 pub async fn enroll(token_text: &str, key: &KeyPair) -> anyhow::Result<pb::EnrollResponse> {
+    enroll_attested(token_text, key, Vec::new()).await
+}
+
+/// Asks for enrolment with this code and key and an attestation of the key, leaf first.
+pub async fn enroll_attested(
+    token_text: &str,
+    key: &KeyPair,
+    attestation_chain: Vec<Vec<u8>>,
+) -> anyhow::Result<pb::EnrollResponse> {
     let token = token(token_text)?;
     let channel = channel(&token.server, None).await?;
     let request = pb::EnrollRequest {
@@ -159,6 +168,7 @@ pub async fn enroll(token_text: &str, key: &KeyPair) -> anyhow::Result<pb::Enrol
         csr_der: csr(key)?,
         model: "raw phone".to_owned(),
         agent_version: "raw".to_owned(),
+        attestation_chain,
         ..Default::default()
     };
     let answer = pb::enrollment_client::EnrollmentClient::new(channel)

@@ -7,6 +7,7 @@
 
 mod e2e {
     mod agent;
+    mod attestation;
     mod backup;
     mod collectors;
     mod enrolment;

@@ -29,6 +29,8 @@ struct Row {
     model: String,
     version: String,
     trust: String,
+    evidence: String,
+    proven: bool,
     seen: String,
     until: String,
     ends_soon: bool,
@@ -103,6 +105,8 @@ pub(super) async fn show(visit: Visit) -> Result<Response, Failure> {
             model: device.model.clone(),
             version: device.agent_version.clone(),
             trust: language.word_or_name("trust", trust),
+            evidence: language.word_or_name("evidence", &device.attestation),
+            proven: trust != "none",
             seen: format::time(device.last_seen_ms, zone),
             until: format::time(device.certificate_until_ms, zone),
             ends_soon: device.state == State::Active

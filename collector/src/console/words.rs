@@ -104,6 +104,7 @@ mod tests {
 
     use super::super::coverage;
     use super::*;
+    use crate::attestation::Evidence;
     use crate::findings::{Level, State};
     use crate::people::Role;
 
@@ -189,6 +190,8 @@ mod tests {
         family("asks", &mingjing_proto::letter::REQUEST_KINDS);
         family("letter_state", &["received", "opened"]);
         family("trust", &["hardware", "software", "none"]);
+        let evidence: Vec<_> = Evidence::VARIANTS.iter().map(|it| it.name()).collect();
+        family("evidence", &evidence);
         family("alarm", &["fork", "clone", "rolled_back", "server_lost"]);
         family("capture", coverage::STATES);
         family("channel", &["listener", "accessibility"]);

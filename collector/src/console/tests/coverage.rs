@@ -17,7 +17,7 @@ async fn phone(house: &House, device: DeviceId, person: &str, status: Option<pb:
         spki: vec![device.0[0]; 40],
         point: vec![4; 65],
         state: devices::State::Active,
-        trust: "hardware".to_owned(),
+        evidence: crate::attestation::Evidence::Tee,
         model: "Xiaomi 14".to_owned(),
         agent_version: "0.1.0".to_owned(),
         enrolled_ms: NOW_MS,

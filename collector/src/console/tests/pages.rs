@@ -56,7 +56,7 @@ async fn phones_are_confirmed_and_revoked_after_a_question() {
         spki: vec![1; 40],
         point: vec![4; 65],
         state: devices::State::Pending,
-        trust: "software".to_owned(),
+        evidence: crate::attestation::Evidence::Software,
         model: "Xiaomi 14".to_owned(),
         agent_version: "0.1.0".to_owned(),
         enrolled_ms: shared.clock.now_ms(),

@@ -1,0 +1,2 @@
+-- devices.rs: what the key's attestation proved, or why it proved nothing. Phones of before sent none that was looked at.
+alter table devices add column attestation text not null default 'absent';
