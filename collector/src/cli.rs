@@ -1,6 +1,7 @@
 //! Commands of `mingjing-collector`, one a file; this one only names them.
 
 mod account;
+mod apk;
 mod audit;
 mod backup;
 mod device;
@@ -47,6 +48,8 @@ enum Command {
     Device(device::Arguments),
     /// Recognition packs for the phones
     Pack(pack::Arguments),
+    /// The phone app's file
+    Apk(apk::Arguments),
     /// Check, test and run rules
     Rules(rules::Arguments),
     /// The audit log
@@ -125,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Token(arguments) => block_on(token::run(&arguments)),
         Command::Device(arguments) => block_on(device::run(&arguments)),
         Command::Pack(arguments) => block_on(pack::run(&arguments)),
+        Command::Apk(arguments) => apk::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Audit(arguments) => block_on(audit::run(&arguments)),
         Command::Backup(arguments) => block_on(backup::backup(&arguments)),

@@ -130,6 +130,14 @@ pub struct Phones {
     pub attestation_roots: Option<PathBuf>,
     /// The least tier that may enrol.
     pub minimum_trust: Tier,
+    /// Where a phone that is set up by QR code loads the app; empty: nowhere.
+    pub apk_url: String,
+    /// The same file here, compared at the start.
+    pub apk_file: Option<PathBuf>,
+    /// SHA-256 of that file.
+    pub apk_sha256: Option<[u8; 32]>,
+    /// SHA-256 of the certificate that signed it.
+    pub apk_signer_sha256: Option<[u8; 32]>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,6 +149,10 @@ struct PhonesFile {
     token_hours: u16,
     attestation_roots: String,
     minimum_trust: String,
+    apk_url: String,
+    apk_file: String,
+    apk_sha256: String,
+    apk_signer_sha256: String,
 }
 
 /// The company's words of the notice in one language.
@@ -387,6 +399,33 @@ impl PhonesFile {
                     .to_owned(),
             );
         }
+        let hash = |name: &str, text: &str| -> std::result::Result<_, String> {
+            if text.is_empty() {
+                return Ok(None);
+            }
+            let mut bytes = [0; 32];
+            // apksigner and keytool print colons.
+            hex::decode_to_slice(text.replace(':', "").trim(), &mut bytes).map_err(|_| {
+                format!(
+                    "phones.{name} is 64 hexadecimal digits; `mingjing-collector apk check FILE` prints it"
+                )
+            })?;
+            Ok(Some(bytes))
+        };
+        let apk_sha256 = hash("apk_sha256", &self.apk_sha256)?;
+        let apk_signer_sha256 = hash("apk_signer_sha256", &self.apk_signer_sha256)?;
+        if !self.apk_url.is_empty() {
+            if !self.apk_url.starts_with("https://") || self.apk_url.len() > 500 {
+                return Err("phones.apk_url must begin with https://".to_owned());
+            }
+            if apk_signer_sha256.is_none() {
+                return Err(
+                    "phones.apk_url needs phones.apk_signer_sha256, else a phone would install whatever \
+                     lies there; `mingjing-collector apk check FILE` prints it"
+                        .to_owned(),
+                );
+            }
+        }
         let path = |name: String| (!name.is_empty()).then(|| data_dir.join(name));
         Ok(Phones {
             confirm: self.confirm,
@@ -395,6 +434,10 @@ impl PhonesFile {
             token_hours: self.token_hours,
             attestation_roots: path(self.attestation_roots),
             minimum_trust,
+            apk_url: self.apk_url,
+            apk_file: path(self.apk_file),
+            apk_sha256,
+            apk_signer_sha256,
         })
     }
 }
@@ -519,6 +562,9 @@ mod tests {
             ("verson = 1", "unknown setting verson"),
             ("[phones]\ntoken_hours = 25", "1 to 24"),
             ("[phones]\nminimum_trust = \"some\"", "hardware"),
+            ("[phones]\napk_url = \"http://x\"", "https://"),
+            ("[phones]\napk_url = \"https://x/a.apk\"", "apk check"),
+            ("[phones]\napk_sha256 = \"12\"", "64 hexadecimal"),
             (
                 "[phones]\nminimum_trust = \"software\"",
                 "attestation_roots",

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod accounts;
+pub mod apk;
 pub mod archive;
 pub mod attestation;
 pub mod audit;
@@ -34,6 +35,7 @@ pub mod notice;
 pub mod packs;
 pub mod people;
 pub mod policy;
+pub mod provisioning;
 pub mod rules;
 pub mod seal;
 pub mod session;
@@ -270,6 +272,10 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
     let local = |listener: &TcpListener| listener.local_addr().map_err(Error::file("listener"));
     let address = |given: &str, listener: &TcpListener| -> Result<String> {
         if given.is_empty() {
+    let phones = shared.config.phones.clone();
+    tokio::task::spawn_blocking(move || apk::check_settings(&phones))
+        .await
+        .map_err(|_| Error::Unavailable("the app's file could not be checked"))??;
             let name = &shared.config.public.names[0];
             Ok(format!("https://{name}:{}", local(listener)?.port()))
         } else {

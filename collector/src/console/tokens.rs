@@ -13,6 +13,7 @@ use super::errors::Failure;
 use super::shell::{Shell, Visit, page};
 use crate::access::{self, What};
 use crate::error::{Error, Result};
+use crate::provisioning::{self, Enrolment, Wifi};
 use crate::{enroll, people};
 
 /// The code just made.
@@ -20,6 +21,8 @@ struct Made {
     text: String,
     /// SVG made here from the code; holds no text of others.
     qr: String,
+    /// The provisioning code, when the settings name an app.
+    provisioning: Option<String>,
     holder: String,
     hours: String,
 }
@@ -31,6 +34,8 @@ struct TokensPage {
     /// Person, and name with department.
     persons: Vec<(String, String)>,
     made: Option<Made>,
+    /// A network for the provisioning code can be named.
+    offers_wifi: bool,
 }
 
 /// `GET /tokens`
@@ -62,12 +67,17 @@ async fn render(visit: &Visit, made: Option<Made>) -> Result<Response, Failure> 
         shell: visit.shell("/tokens").await?,
         persons,
         made,
+        offers_wifi: !shared.config.phones.apk_url.is_empty(),
     })
 }
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
     person: String,
+    #[serde(default)]
+    ssid: String,
+    #[serde(default)]
+    wifi_password: String,
 }
 
 /// `POST /tokens`
@@ -78,11 +88,23 @@ pub(super) async fn create(visit: Visit, Form(wanted): Form<Wanted>) -> Result<R
     if person.left_ms.is_some() {
         return Err(Failure(Error::Conflict("this person has left")));
     }
+    let wifi = Wifi {
+        ssid: wanted.ssid.trim().to_owned(),
+        password: wanted.wifi_password,
+    };
+    wifi.check()?;
     let text = enroll::new_token(shared, &person.person, &visit.signed_in.person).await?;
     let names = access::holder_names(shared, &visit.viewer, vec![person.person.clone()]).await?;
     let hours = shared.config.phones.token_hours.to_string();
+    let enrolment = Enrolment {
+        token: &text,
+        server: &shared.addresses().enrollment,
+        root_spki_sha256: &shared.ca.root_spki_sha256()?,
+    };
+    let provisioning = provisioning::text(&shared.config.phones, &enrolment, &wifi)?;
     let made = Made {
         qr: qr(&text)?,
+        provisioning: provisioning.as_deref().map(qr).transpose()?,
         text,
         holder: names.get(&person.person).cloned().unwrap_or_default(),
         hours: visit.language.f("tokens.hours", &[&hours]),

@@ -94,6 +94,8 @@ async fn phones_are_confirmed_and_revoked_after_a_question() {
     let token = browser.post("/tokens", &[("person", &li)]).await;
     assert!(token.body.contains("mj1.") && token.body.contains("<svg"));
     assert!(!browser.get("/tokens").await.body.contains("mj1."));
+    // Without an app's address the page says what to set, and offers no network.
+    assert!(token.body.contains("apk_signer_sha256") && !token.body.contains("wifi_password"));
 }
 
 #[tokio::test]
