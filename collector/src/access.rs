@@ -20,7 +20,7 @@ pub use reading::{
     Opened, Reading, act, audit_log, could_handle, holder_names, list_findings, load_finding,
     open_finding, open_own_finding, own_findings, readers_of,
 };
-pub(crate) use reading::{opening, reach_of};
+pub(crate) use reading::{Receipt, opening, reach_of, readings_of};
 
 /// Characters a reason has at least.
 pub const SHORTEST_REASON: usize = 4;

@@ -3,6 +3,9 @@
 //! Invariants: an entry's link covers its predecessor's link and every column; the detail holds ids,
 //! counts and reasons, never content; entries are only added, by [`Audit::append`].
 
+pub mod checkpoints;
+pub mod file;
+
 use std::sync::Arc;
 
 use mingjing_proto::chain::{Link, sha256};
@@ -227,6 +230,36 @@ impl Audit {
         }
         Ok(verdict)
     }
+}
+
+/// The head of one chain; `None` while it is empty.
+async fn head(db: &Db, collector: &str) -> Result<Option<(i64, Link)>> {
+    let row =
+        sqlx::query("select seq, link from audit where collector = $1 order by seq desc limit 1")
+            .bind(collector)
+            .fetch_optional(db.reader())
+            .await?;
+    row.map(|row| {
+        let link = row.try_get::<&[u8], _>("link")?.try_into();
+        Ok((row.try_get("seq")?, link.map_err(|_| Error::Sealed)?))
+    })
+    .transpose()
+}
+
+/// Entries behind a place, by chain and seq.
+async fn page(db: &Db, collector: &str, seq: i64, limit: i64) -> Result<Vec<(String, Placed)>> {
+    sqlx::query(
+        "select collector, seq, at_ms, actor, action, subject, detail, link from audit
+         where collector > $1 or (collector = $1 and seq > $2) order by collector, seq limit $3",
+    )
+    .bind(collector)
+    .bind(seq)
+    .bind(limit)
+    .fetch_all(db.reader())
+    .await?
+    .iter()
+    .map(placed)
+    .collect()
 }
 
 /// What a verification found.

@@ -33,6 +33,8 @@ pub enum Kind {
     Finding,
     /// A finding changed its state; subject: its id.
     FindingState,
+    /// Somebody read what is a person's own; subject: the person.
+    Reading,
     /// A device was revoked; subject: its id.
     DeviceRevoked,
     /// A device enrolled, was confirmed, came or went; subject: its id.

@@ -24,7 +24,7 @@ use crate::seal::KeyName;
 
 pub use content::{FindingContent, open_content, seal_content};
 pub use figures::{DayCount, Freshness, RuleCount, by_day, freshness, top_rules, unhandled};
-pub use list::{Filter, Listed, Reach, list, of_person};
+pub use list::{Filter, Listed, Reach, changed_since, list, of_person};
 pub use rule_texts::{remember_rules, rule_text};
 pub use states::{Level, State, Step};
 pub use steps::Taken;

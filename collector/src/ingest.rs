@@ -120,17 +120,13 @@ impl Prepared {
 
 impl Prepared {
     /// What the phone's holder is told of its findings: rule and time, no content.
-    pub fn notices(&self, view: &View) -> Vec<pb::FindingNotice> {
+    pub fn notices(&self) -> Vec<pb::FindingNotice> {
         self.findings
             .iter()
             .map(|finding| pb::FindingNotice {
                 finding_id: hex::encode(finding.id),
                 rule_id: finding.rule.clone(),
-                rule_title: view
-                    .rules
-                    .rule(&finding.rule)
-                    .map(|rule| rule.title_zh.clone())
-                    .unwrap_or_default(),
+                rule_title: String::new(),
                 at_ms: finding.at_ms,
                 state: "new".to_owned(),
                 through_ms: 0,

@@ -267,15 +267,18 @@ const CLOSING: Duration = Duration::from_secs(10);
 /// How long a server certificate is used before a fresh one is made.
 const CERTIFICATE_AGE: Duration = Duration::from_secs(24 * 3600);
 
+/// How often the audit log's head is looked at, to sign it if it changed.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
 /// Serves until `stop`, then finishes what is under way.
 pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationToken) -> Result<()> {
-    let local = |listener: &TcpListener| listener.local_addr().map_err(Error::file("listener"));
-    let address = |given: &str, listener: &TcpListener| -> Result<String> {
-        if given.is_empty() {
     let phones = shared.config.phones.clone();
     tokio::task::spawn_blocking(move || apk::check_settings(&phones))
         .await
         .map_err(|_| Error::Unavailable("the app's file could not be checked"))??;
+    let local = |listener: &TcpListener| listener.local_addr().map_err(Error::file("listener"));
+    let address = |given: &str, listener: &TcpListener| -> Result<String> {
+        if given.is_empty() {
             let name = &shared.config.public.names[0];
             Ok(format!("https://{name}:{}", local(listener)?.port()))
         } else {
@@ -401,9 +404,16 @@ async fn watch(
     tokio::pin!(poll);
     let mut renewal = tokio::time::interval(CERTIFICATE_AGE);
     renewal.tick().await;
+    let mut checkpoint = tokio::time::interval(CHECKPOINT_EVERY);
     loop {
         let change = tokio::select! {
             () = &mut poll => return,
+            _ = checkpoint.tick() => {
+                if let Err(error) = audit::checkpoints::sign_head(&shared).await {
+                    tracing::warn!(%error, "the audit log's head could not be signed");
+                }
+                continue;
+            }
             _ = renewal.tick() => {
                 let names = &shared.config.public.names;
                 let renewed = shared
@@ -418,7 +428,7 @@ async fn watch(
             change = changes.recv() => change,
         };
         match change {
-            Ok(change) => heed(&live, &change, shared.clock.now_ms()),
+            Ok(change) => heed(&shared, &live, &change).await,
             // Too much news at once: whatever it was, reading everything again is right.
             Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => live.refresh(),
             Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
@@ -426,8 +436,9 @@ async fn watch(
     }
 }
 
-fn heed(live: &Live, change: &changes::Change, now_ms: i64) {
+async fn heed(shared: &Shared, live: &Live, change: &changes::Change) {
     use changes::Kind;
+    let now_ms = shared.clock.now_ms();
     match change.kind {
         Kind::Register | Kind::Reload => live.refresh(),
         Kind::DeviceRevoked => {
@@ -444,6 +455,17 @@ fn heed(live: &Live, change: &changes::Change, now_ms: i64) {
                 live.supersede(device, number, now_ms);
             }
         }
-        Kind::Finding | Kind::FindingState | Kind::Device => {}
+        Kind::Reading => live.news(&change.subject),
+        Kind::FindingState => {
+            let Ok(id) = findings::parse_id(&change.subject) else {
+                return;
+            };
+            match findings::load(&shared.db, &id).await {
+                Ok(finding) => live.news(&finding.person),
+                Err(error) => tracing::debug!(%error, "a phone learns of a finding's state later"),
+            }
+        }
+        // Its own session tells a new finding; the holder's other phones hear of it with the next news.
+        Kind::Finding | Kind::Device => {}
     }
 }

@@ -57,7 +57,7 @@ impl Service {
         }
     }
 
-    async fn admit(&self, peer: Option<Peer>) -> Result<DeviceId> {
+    async fn admit(&self, peer: Option<Peer>) -> Result<(DeviceId, String)> {
         let certificate = peer
             .and_then(|peer| peer.certificate)
             .ok_or(Error::Unauthenticated(
@@ -69,7 +69,7 @@ impl Service {
             return Err(Error::Unauthenticated("the certificate is of another key"));
         }
         match known.state {
-            State::Active => Ok(device),
+            State::Active => Ok((device, known.person)),
             State::Pending => Err(Error::Pending),
             State::Revoked => Err(Error::Revoked),
         }
@@ -85,7 +85,7 @@ impl pb::phone_server::Phone for Service {
         request: Request<Streaming<pb::FromDevice>>,
     ) -> std::result::Result<Response<Self::SessionStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
-        let device = self.admit(peer).await.map_err(|error| {
+        let (device, person) = self.admit(peer).await.map_err(|error| {
             tracing::info!(%error, "session refused");
             Status::from(error)
         })?;
@@ -98,6 +98,7 @@ impl pb::phone_server::Phone for Service {
             committer: self.committer.clone(),
             live: self.live.clone(),
             device,
+            person,
             down,
         };
         let stop = self.stop.clone();

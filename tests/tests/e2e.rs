@@ -15,6 +15,7 @@ mod e2e {
     mod kill;
     mod letters;
     mod metrics;
+    mod news;
     mod operations;
     mod packs;
     mod pressure;

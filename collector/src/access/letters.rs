@@ -117,7 +117,7 @@ async fn open(
     })
     .expect("strings are JSON");
     let entry = Entry::new(&*who.person().person, action, &*letter.person, detail);
-    shared.audit.append(&shared.db, entry).await?;
+    super::reading::record_opening(shared, entry).await?;
     decrypt(shared, letter).await
 }
 

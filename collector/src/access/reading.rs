@@ -11,6 +11,8 @@ use super::letters::OpenedLetter;
 use super::{Viewer, What, decide, letters};
 use crate::Shared;
 use crate::audit::{Audit, Entry, Placed};
+use crate::changes::{Changes, Kind};
+use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::findings::{
     self, Filter, Finding, FindingContent, FindingId, Listed, Reach, Step, Taken,
@@ -153,7 +155,7 @@ async fn open(
     })
     .expect("strings are JSON");
     let entry = Entry::new(&*who.person().person, action, &*finding.person, detail);
-    shared.audit.append(&shared.db, entry).await?;
+    record_opening(shared, entry).await?;
     let name = findings::key_name(&finding.account, finding.at_ms, finding.kind);
     let key = shared.sealer.existing_key(&shared.db, &name).await?;
     let sealed = findings::sealed(&shared.db, &finding.id).await?;
@@ -245,6 +247,61 @@ pub async fn readers_of(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec
         });
     }
     Ok(readings)
+}
+
+/// A reading of what is a person's own, as that person's phones are told.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    /// Whose chain it stands in.
+    pub(crate) collector: String,
+    /// Where.
+    pub(crate) seq: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) role: String,
+    pub(crate) reason: String,
+    /// The finding's id, or the letter's kind and id.
+    pub(crate) what: String,
+}
+
+/// The newest readings about a person, in the order of their chains; for that person's own phones.
+pub(crate) async fn readings_of(db: &Db, person: &str, limit: i64) -> Result<Vec<Receipt>> {
+    let entries = Audit::about(db, person, OPENINGS, limit).await?;
+    let mut receipts: Vec<_> = entries
+        .into_iter()
+        .filter_map(|(collector, placed)| {
+            let opening = opening(&placed.entry)?;
+            let letter = opening.letter.split_once('/').map(|(_, name)| name);
+            Some(Receipt {
+                collector,
+                seq: placed.seq,
+                at_ms: placed.at_ms,
+                role: opening.role,
+                reason: opening.reason,
+                what: letter.map_or(opening.finding, str::to_owned),
+            })
+        })
+        .collect();
+    receipts.sort_by(|a, b| (&a.collector, a.seq).cmp(&(&b.collector, b.seq)));
+    Ok(receipts)
+}
+
+/// Writes an opening down, and lets the phones of the person concerned know.
+pub(super) async fn record_opening(shared: &Shared, entry: Entry) -> Result<()> {
+    let person = entry.subject.clone();
+    let by_another = OPENINGS.contains(&entry.action.as_str());
+    let mut tx = shared.db.begin().await?;
+    let change = if by_another {
+        let now_ms = shared.clock.now_ms();
+        Some(Changes::record(&mut tx, now_ms, Kind::Reading, &person).await?)
+    } else {
+        None
+    };
+    shared.audit.append_in(&mut tx, entry).await?;
+    tx.commit().await?;
+    if let Some(change) = change {
+        shared.changes.announce(change);
+    }
+    Ok(())
 }
 
 /// A page of the audit log, newest first, and how many entries there are.

@@ -29,6 +29,7 @@ pub(super) const ACTIONS: &[&str] = &[
     "account.remove",
     "account.resume",
     "account.suspend",
+    "audit.export",
     "device.active",
     "device.enroll",
     "device.revoked",

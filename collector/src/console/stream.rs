@@ -92,9 +92,12 @@ async fn event(
     let name = match change.kind {
         Kind::Finding => "finding",
         Kind::FindingState => "state",
-        Kind::DeviceRevoked | Kind::Device | Kind::Session | Kind::Register | Kind::Reload => {
-            return Ok(None);
-        }
+        Kind::Reading
+        | Kind::DeviceRevoked
+        | Kind::Device
+        | Kind::Session
+        | Kind::Register
+        | Kind::Reload => return Ok(None),
     };
     let id = findings::parse_id(&change.subject)?;
     let finding = match access::load_finding(&visit.console.shared, &visit.viewer, &id).await {

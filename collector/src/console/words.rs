@@ -192,7 +192,16 @@ mod tests {
         family("trust", &["hardware", "software", "none"]);
         let evidence: Vec<_> = Evidence::VARIANTS.iter().map(|it| it.name()).collect();
         family("evidence", &evidence);
-        family("alarm", &["fork", "clone", "rolled_back", "server_lost"]);
+        family(
+            "alarm",
+            &[
+                "fork",
+                "clone",
+                "rolled_back",
+                "server_lost",
+                "audit_contradicted",
+            ],
+        );
         family("capture", coverage::STATES);
         family("channel", &["listener", "accessibility"]);
         family("dropped", coverage::DROPS);

@@ -160,3 +160,27 @@ pub async fn of_person(db: &Db, person: &str, limit: i64) -> Result<Vec<Finding>
     .map(from_row)
     .collect()
 }
+
+/// The newest findings about one person that changed at or after a time, oldest change first.
+pub async fn changed_since(
+    db: &Db,
+    person: &str,
+    since_ms: i64,
+    limit: i64,
+) -> Result<Vec<Finding>> {
+    let mut found: Vec<Finding> = sqlx::query(
+        "select finding, account, person, department, rule, rule_set, level, kind, direction, at_ms,
+         created_ms, state, assignee, changed_ms from findings
+         where person = $1 and changed_ms >= $2 order by changed_ms desc, finding limit $3",
+    )
+    .bind(person)
+    .bind(since_ms)
+    .bind(limit)
+    .fetch_all(db.reader())
+    .await?
+    .iter()
+    .map(from_row)
+    .collect::<Result<_>>()?;
+    found.reverse();
+    Ok(found)
+}

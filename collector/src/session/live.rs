@@ -4,10 +4,10 @@
 //! from outside (revocation, a newer session on another collector) reaches it through its own signal.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use mingjing_proto::ids::DeviceId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Why a session has to end, or what it has to read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ impl Signal {
 struct Entry {
     number: i64,
     signal: watch::Sender<Signal>,
+    person: String,
+    news: Arc<Notify>,
 }
 
 /// The sessions of this process.
@@ -60,6 +62,8 @@ pub struct Place {
     pub number: i64,
     /// What reaches it from outside.
     pub signal: watch::Receiver<Signal>,
+    /// There is something to tell its holder.
+    pub news: Arc<Notify>,
     /// Whether sessions of this device have been taking over from each other too often.
     pub clone_alarm: bool,
 }
@@ -91,12 +95,15 @@ impl Live {
     }
 
     /// Enters a session; an older one of the same device here is told that it is superseded.
-    pub fn enter(&self, device: DeviceId, number: i64, now_ms: i64) -> Place {
+    pub fn enter(&self, device: DeviceId, number: i64, person: &str, now_ms: i64) -> Place {
+        let news = Arc::new(Notify::new());
         let (sender, signal) = watch::channel(Signal::Go);
         let mut inner = self.inner();
         let entry = Entry {
             number,
             signal: sender,
+            person: person.to_owned(),
+            news: news.clone(),
         };
         let older = inner.sessions.insert(device, entry);
         if let Some(older) = &older {
@@ -106,6 +113,7 @@ impl Live {
         Place {
             number,
             signal,
+            news,
             clone_alarm,
         }
     }
@@ -140,6 +148,15 @@ impl Live {
             inner.sessions.remove(&device);
             // Between two collectors each sees every other takeover only.
             inner.flips(device, now_ms, 2);
+        }
+    }
+
+    /// Tells the sessions of a person's phones that there is something about him.
+    pub fn news(&self, person: &str) {
+        for entry in self.inner().sessions.values() {
+            if entry.person == person {
+                entry.news.notify_one();
+            }
         }
     }
 

@@ -4,6 +4,8 @@
 //! is dropped until the wanted seq comes; a batch whose commit found the head elsewhere makes the
 //! session read its position again.
 
+mod news;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::hello;
-use super::live::{Live, Signal};
+use super::live::{Live, Place, Signal};
 use super::pace::Pace;
+use crate::audit::checkpoints;
 use crate::changes::{Changes, Kind};
 use crate::devices::{self, Alarm};
 use crate::error::{Error, Result};
@@ -52,6 +55,7 @@ pub(super) struct Door {
     pub(super) committer: Arc<Committer>,
     pub(super) live: Arc<Live>,
     pub(super) device: DeviceId,
+    pub(super) person: String,
     pub(super) down: Down,
 }
 
@@ -71,6 +75,7 @@ pub(super) struct Session {
     policy_sent: u32,
     notice_sent: u32,
     pack_sent: u32,
+    told: news::Told,
 }
 
 /// Why a session ended.
@@ -122,9 +127,9 @@ impl Door {
             Ok(number) => number,
             Err(error) => return error.into(),
         };
-        let mut place = live.enter(device, number, now_ms);
+        let mut place = live.enter(device, number, &self.person, now_ms);
         let end = match self.enter(hello, place.clone_alarm).await {
-            Ok(mut session) => session.serve(&mut up, &mut place.signal, stop).await,
+            Ok(mut session) => session.serve(&mut up, &mut place, stop).await,
             Err(error) => error.into(),
         };
         live.leave(device, number);
@@ -175,6 +180,7 @@ impl Door {
             policy_sent: 0,
             notice_sent: 0,
             pack_sent: 0,
+            told: news::Told::from_hello(&hello)?,
         };
         session.greet(hello).await?;
         Ok(session)
@@ -204,14 +210,19 @@ impl Session {
                 max_in_flight: to_u32(limits::IN_FLIGHT),
                 max_batch_events: to_u32(limits::BATCH_EVENTS),
             }),
-            audit_checkpoints: Vec::new(),
+            audit_checkpoints: checkpoints::newest(&shared.db)
+                .await?
+                .into_iter()
+                .map(|(_, signed)| signed)
+                .collect(),
             new_epoch: position.new_epoch,
         };
         self.send(to_device::Body::Welcome(welcome)).await?;
         self.policy_sent = hello.policy_version;
         self.notice_sent = hello.notice_version;
         self.pack_sent = hello.pack_version;
-        self.send_documents().await
+        self.send_documents().await?;
+        self.tell_news().await
     }
 
     /// Sends notice, policy and packs when the phone has others.
@@ -246,7 +257,7 @@ impl Session {
     async fn serve(
         &mut self,
         up: &mut Streaming<pb::FromDevice>,
-        signal: &mut tokio::sync::watch::Receiver<Signal>,
+        place: &mut Place,
         stop: CancellationToken,
     ) -> End {
         let mut pace = Pace::new(self.shared.config.limits);
@@ -258,13 +269,14 @@ impl Session {
             let done = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(stopping()),
-                changed = signal.changed() => match changed {
+                changed = place.signal.changed() => match changed {
                     Ok(()) => {
-                        let now = *signal.borrow_and_update();
+                        let now = *place.signal.borrow_and_update();
                         self.heed(now).await
                     }
                     Err(_) => Err(End::Superseded),
                 },
+                () = place.news.notified() => self.tell_news().await.map_err(End::from),
                 Some(answer) = self.answers.next() => self.answer(answer).await.map_err(End::from),
                 () = until(heard_at), if heard_at.is_some() => match early.take() {
                     Some((_, message)) => self.hear(message).await.map_err(End::from),
@@ -334,7 +346,19 @@ impl Session {
             }
             from_device::Body::Status(status) => {
                 let now_ms = shared.clock.now_ms();
-                devices::set_status(&shared.db, self.view.device.device, &status, now_ms).await
+                let device = self.view.device.device;
+                if status.audit_contradicted_ms > 0 {
+                    // The phone's own time makes the same report one alarm.
+                    let alarm = Alarm {
+                        device,
+                        at_ms: status.audit_contradicted_ms.min(now_ms),
+                        kind: "audit_contradicted".to_owned(),
+                        detail: "audit checkpoints this phone has seen contradict each other"
+                            .to_owned(),
+                    };
+                    devices::alarm(&shared.db, &alarm).await?;
+                }
+                devices::set_status(&shared.db, device, &status, now_ms).await
             }
             from_device::Body::Answer(_)
             | from_device::Body::SubjectRequest(_)
@@ -402,7 +426,7 @@ impl Session {
         let outcome = match decided.prepared {
             Some(mut prepared) => {
                 pending.refused = std::mem::take(&mut prepared.refused);
-                pending.findings = prepared.notices(&self.view);
+                pending.findings = prepared.notices();
                 Some(self.committer.submit(prepared).await?)
             }
             None => None,
@@ -459,7 +483,8 @@ impl Session {
         .await?;
         let took = pending.began.elapsed().as_secs_f64();
         self.shared.metrics.ack_seconds.observe(took);
-        for finding in pending.findings {
+        for mut finding in pending.findings {
+            finding.rule_title = self.title(&finding.rule_id);
             self.send(to_device::Body::FindingNotice(finding)).await?;
         }
         Ok(())

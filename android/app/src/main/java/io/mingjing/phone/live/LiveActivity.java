@@ -143,6 +143,12 @@ public final class LiveActivity extends Activity {
         letters.scripts(reply);
         letters.rights();
         page.text(getString(R.string.live_checkpoints, reply.getCheckpointsCount()));
+        if (status.getAuditContradicted()) {
+            page.text(getString(R.string.live_audit_contradicted));
+        }
+        if (status.getLettersWaiting() > 0) {
+            page.text(getString(R.string.live_letters_waiting, status.getLettersWaiting()));
+        }
         if (status.getProblemsCount() > 0) {
             page.heading(getString(R.string.live_problems));
             for (String problem : status.getProblemsList()) {
