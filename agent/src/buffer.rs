@@ -113,6 +113,8 @@ pub struct Queue {
     pub bytes: u64,
     /// Events by category.
     pub by_category: Vec<(Category, u64)>,
+    /// Events acknowledged since the buffer was made, by category.
+    pub sent: Vec<(Category, u64)>,
 }
 
 /// One record as it goes out.
@@ -194,10 +196,13 @@ impl Buffer {
                 head_link: self.genesis.to_vec(),
                 acked_link: self.genesis.to_vec(),
                 events: vec![0; 9],
+                sent: vec![0; 9],
                 ..Meta::default()
             },
         };
         self.meta.events.resize(9, 0);
+        // A buffer of an earlier release has not counted.
+        self.meta.sent.resize(9, 0);
         if !self.in_use {
             self.commit(self.meta.clone(), Changes::default())?;
             self.store.flush()?;
@@ -239,16 +244,20 @@ impl Buffer {
 
     /// What is waiting.
     pub fn queue(&self) -> Queue {
-        let by_category: Vec<_> = Category::CONSENTED
-            .into_iter()
-            .chain([Category::Device])
-            .map(|category| (category, self.meta.events[index(category)]))
-            .filter(|(_, events)| *events > 0)
-            .collect();
+        let counted = |counts: &[u64]| -> Vec<(Category, u64)> {
+            Category::CONSENTED
+                .into_iter()
+                .chain([Category::Device])
+                .map(|category| (category, counts[index(category)]))
+                .filter(|(_, events)| *events > 0)
+                .collect()
+        };
+        let by_category = counted(&self.meta.events);
         Queue {
             events: by_category.iter().map(|(_, events)| events).sum(),
             bytes: self.meta.bytes,
             by_category,
+            sent: counted(&self.meta.sent),
         }
     }
 
@@ -359,6 +368,7 @@ impl Buffer {
             meta.acked_link.clone_from(&header.link);
             meta.count(&header, Change::Out);
             if header.is_content() {
+                meta.sent[index(header.category())] += u64::from(header.count);
                 sent.push(header);
             } else {
                 remove_record(&mut changes, &header);

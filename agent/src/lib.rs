@@ -291,6 +291,11 @@ impl Agent {
         self.shared.identity().roots.clone()
     }
 
+    /// Conversations the employee marked private.
+    pub fn private_marks(&self) -> Vec<pb::PrivateMark> {
+        self.shared.core().private_marks()
+    }
+
     /// Audit checkpoints witnessed, as the collector signed them.
     pub fn checkpoints(&self) -> Vec<pb::Signed> {
         self.shared.core().checkpoints()

@@ -320,18 +320,22 @@ impl Recogniser {
     }
 }
 
-/// Permission for a channel taken away.
+/// Permission for a channel taken away, or a phone about to have no room for records.
 fn channel_lost(context: &Context<'_>, state: &pb::DeviceState) -> Option<Draft> {
+    let full = state.kind == "storage" && state.value == "low";
     let channel = matches!(state.kind.as_str(), "listener" | "accessibility");
     let lost = matches!(
         state.value.to_ascii_lowercase().as_str(),
         "off" | "disabled" | "disconnected" | "false" | "0" | "denied" | "revoked"
     );
-    if !channel || !lost {
+    if !(full || channel && lost) {
         return None;
     }
     let mut draft = context.draft(Kind::Coverage, Direction::None, Source::State);
     draft.activity.content = "degraded".to_owned();
+    if full {
+        draft.activity.target = "storage".to_owned();
+    }
     draft.confidence(Confidence::Certain);
     Some(draft)
 }

@@ -56,6 +56,9 @@ pub(super) struct Meta {
     /// The last time known for certain.
     #[prost(int64, tag = "15")]
     pub(super) known_ms: i64,
+    /// Events acknowledged since the buffer was made, by category; index 0 is not used.
+    #[prost(uint64, repeated, tag = "16")]
+    pub(super) sent: Vec<u64>,
 }
 
 /// The plain part of a stored record.

@@ -62,6 +62,8 @@ pub struct Status {
     pub queued_bytes: u64,
     /// Events waiting, by category.
     pub queued: BTreeMap<&'static str, u64>,
+    /// Events the collector has, by category, since enrolment.
+    pub sent: BTreeMap<&'static str, u64>,
     /// Dropped since start, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// What Android lets us do, as far as known.
@@ -103,6 +105,13 @@ pub enum Letter {
     Coaching(pb::Coaching),
     /// A task.
     Directive(pb::Directive),
+}
+
+fn by_name(counts: &[(Category, u64)]) -> BTreeMap<&'static str, u64> {
+    let counts = counts.iter();
+    counts
+        .map(|(category, events)| (category.name(), *events))
+        .collect()
 }
 
 impl Core {
@@ -233,11 +242,8 @@ impl Core {
             acked_seq: position.first_seq - 1,
             queued_events: queue.events,
             queued_bytes: queue.bytes,
-            queued: queue
-                .by_category
-                .iter()
-                .map(|(category, events)| (category.name(), *events))
-                .collect(),
+            queued: by_name(&queue.by_category),
+            sent: by_name(&queue.sent),
             dropped: self.drops.clone(),
             permissions: self.permissions.clone(),
             app_versions: self.app_versions.clone(),
@@ -316,6 +322,11 @@ impl Core {
     /// The team's approved wordings.
     pub(crate) fn scripts(&self) -> Option<pb::Scripts> {
         self.letters.scripts.clone()
+    }
+
+    /// Conversations the employee marked private.
+    pub(crate) fn private_marks(&self) -> Vec<pb::PrivateMark> {
+        self.private.marks.clone()
     }
 
     /// Audit checkpoints witnessed, as signed: the file `audit verify --witness` reads.

@@ -29,6 +29,7 @@ pub(super) fn of(
         reply.own_letters = agent.own_letters();
         reply.scripts = agent.scripts();
         reply.checkpoints = agent.checkpoints();
+        reply.private_marks = agent.private_marks();
     }
     Ok(reply)
 }
@@ -65,6 +66,7 @@ fn status(status: Status) -> pb::AgentStatus {
         queued_events: status.queued_events,
         queued_bytes: status.queued_bytes,
         queued: names(status.queued),
+        sent: names(status.sent),
         dropped: names(status.dropped),
         paused_until_ms: status.paused_until_ms,
         last_signal_ms: status.last_signal_ms,

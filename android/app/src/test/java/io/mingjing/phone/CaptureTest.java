@@ -5,17 +5,23 @@ import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 
+import android.accessibilityservice.AccessibilityService;
 import android.app.Notification;
+import android.content.Intent;
 import android.os.Bundle;
 import android.os.Process;
 import android.os.UserHandle;
+import android.service.notification.NotificationListenerService;
 import android.service.notification.StatusBarNotification;
 import io.mingjing.phone.capture.ListenerService;
+import io.mingjing.phone.capture.ScreenService;
 import io.mingjing.phone.capture.SignalQueue;
+import io.mingjing.phone.capture.StateReceiver;
 import io.mingjing.phone.enrol.Token;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 import mingjing.v1.Session.FromApp;
 import mingjing.v1.Session.Signals;
 import mingjing.v1.SignalOuterClass.Signal;
@@ -24,9 +30,16 @@ import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.Implementation;
+import org.robolectric.annotation.Implements;
+import org.robolectric.shadows.ShadowAccessibilityService;
+import org.robolectric.shadows.ShadowNotificationListenerService;
+import org.robolectric.util.ReflectionHelpers;
 
 /** P2, K: what is read of which app, and that nothing is lost silently. */
 @RunWith(RobolectricTestRunner.class)
+@Config(shadows = {CaptureTest.Unbinding.class, CaptureTest.Listening.class})
 public final class CaptureTest {
     private FakeAgent agent;
     private ListenerService listener;
@@ -79,6 +92,67 @@ public final class CaptureTest {
         assertEquals("王经理: 报价单", heard.get(0).getNotification().getTicker());
         assertEquals("message_channel_new_id", heard.get(0).getNotification().getChannel());
         assertTrue(heard.get(0).getAtMs() > 0);
+    }
+
+    /** Refused or withdrawn: the services let go of themselves; granted, the listener is asked back. */
+    @Test
+    public void withoutConsentTheServicesUnbindThemselves() {
+        AtomicInteger unbound = new AtomicInteger();
+        Unbinding.count = unbound;
+        listener.onListenerConnected();
+        assertEquals("at once, when there is no consent", 1, unbound.get());
+        grant();
+        listener.onListenerConnected();
+        assertEquals("not while there is one", 1, unbound.get());
+        TestApp.phone().withdraw(null);
+        TestApp.until("let go", () -> unbound.get() > 1);
+
+        ScreenService screen = Robolectric.buildService(ScreenService.class).create().get();
+        TestApp.until("withdrawn", () -> TestApp.phone().state().equals("no_consent"));
+        ReflectionHelpers.callInstanceMethod(screen, "onServiceConnected");
+        assertTrue("disabled itself", Unbinding.disabled);
+    }
+
+    /** Counts what the two services do to themselves. */
+    @Implements(AccessibilityService.class)
+    public static final class Unbinding extends ShadowAccessibilityService {
+        static AtomicInteger count;
+        static boolean disabled;
+
+        @Implementation
+        protected void disableSelf() {
+            disabled = true;
+        }
+    }
+
+    /** See {@link Unbinding}. */
+    @Implements(NotificationListenerService.class)
+    public static final class Listening extends ShadowNotificationListenerService {
+        @Implementation
+        protected void requestUnbind() {
+            if (Unbinding.count != null) {
+                Unbinding.count.incrementAndGet();
+            }
+        }
+    }
+
+    @Test
+    public void whatThePhoneDoesIsPassedOnWithoutContent() throws InterruptedException {
+        String[][] heard = {{Intent.ACTION_DEVICE_STORAGE_LOW, "storage", "low"},
+            {Intent.ACTION_DEVICE_STORAGE_OK, "storage", "ok"},
+            {Intent.ACTION_TIME_CHANGED, "clock", ""}, {Intent.ACTION_SHUTDOWN, "shutdown", ""},
+            {Intent.ACTION_USER_UNLOCKED, "unlocked", ""},
+            {Intent.ACTION_BOOT_COMPLETED, "boot", ""}};
+        for (String[] it : heard) {
+            new StateReceiver().onReceive(TestApp.get(), new Intent(it[0]));
+        }
+        List<Signal> signals = heard();
+        assertEquals(heard.length, signals.size());
+        for (int i = 0; i < heard.length; i++) {
+            assertEquals(heard[i][1], signals.get(i).getState().getKind());
+            assertEquals(heard[i][2], signals.get(i).getState().getValue());
+            assertEquals("", signals.get(i).getPackage());
+        }
     }
 
     private void grant() {

@@ -4,6 +4,9 @@ import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
 
+import android.app.Activity;
+import android.content.Intent;
+import android.net.Uri;
 import android.os.Bundle;
 import android.widget.Button;
 import android.widget.EditText;
@@ -11,6 +14,10 @@ import android.widget.ScrollView;
 import android.widget.Switch;
 import android.widget.TextView;
 import io.mingjing.phone.consent.NoticeActivity;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import mingjing.v1.Record.CategoryDecision;
 import mingjing.v1.Record.Decision;
@@ -22,6 +29,7 @@ import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
+import org.robolectric.Shadows;
 import org.robolectric.android.controller.ActivityController;
 
 /** N16, K2, K3, K7: what can be accepted when, and what is handed to the agent. */
@@ -118,6 +126,65 @@ public final class ConsentTest {
         assertEquals(7, sent.get(1).getGrantProof().getConsentSeq());
         assertEquals("opensesame", sent.get(1).getGrantProof().getPassword());
         TestApp.until("said", () -> result(activity).contains("收到同意回执之后"));
+    }
+
+    /** K7, K10: what became of the grant is said where it was given, and the password can be typed again. */
+    @Test
+    public void aWrongPasswordIsNotAWaitAndTheReceiptIsSaid() {
+        NoticeActivity activity = open(null).get();
+        readToEnd(activity);
+        ((Switch) activity.findViewById(R.id.switch_1)).setChecked(true);
+        EditText password = activity.findViewById(R.id.password);
+        password.setText("opensesame");
+        agent.grant = "password";
+        button(activity, R.id.accept).performClick();
+        TestApp.until("refused", () -> result(activity).contains("密码不正确"));
+        assertTrue(password.isEnabled() && button(activity, R.id.accept).isEnabled());
+        agent.grant = "none";
+        agent.granted = true;
+        password.setText("open sesame");
+        button(activity, R.id.accept).performClick();
+        TestApp.until("accepted", () -> result(activity).equals("同意已生效。"));
+    }
+
+    /** N16: re-readable at any time, and savable where the employee wants it. */
+    @Test
+    public void aCopyIsSavedWithTheChoicesAndTheReceipt() {
+        agent.granted = true;
+        NoticeActivity activity = open(null).get();
+        button(activity, R.id.save).performClick();
+        Intent asked = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
+        assertEquals(Intent.ACTION_CREATE_DOCUMENT, asked.getAction());
+        assertEquals("明镜告知书-第3版.txt", asked.getStringExtra(Intent.EXTRA_TITLE));
+        Uri target = Uri.parse("content://documents/notice");
+        ByteArrayOutputStream file = new ByteArrayOutputStream();
+        Shadows.shadowOf(activity.getContentResolver()).registerOutputStream(target, file);
+        Shadows.shadowOf(activity).receiveResult(
+                asked, Activity.RESULT_OK, new Intent().setData(target));
+        TestApp.until("saved", () -> result(activity).equals("已保存。"));
+        String copy = new String(file.toByteArray(), StandardCharsets.UTF_8);
+        for (String expected : new String[] {"采集什么，从不采集什么", "消息 · 已同意",
+            "收付款 · 已拒绝", "同意回执：2026"}) {
+            assertTrue(expected + " is not in\n" + copy, copy.contains(expected));
+        }
+    }
+
+    @Test
+    public void aCopyThatCannotBeWrittenIsSaid() {
+        NoticeActivity activity = open(null).get();
+        button(activity, R.id.save).performClick();
+        Intent asked = Shadows.shadowOf(activity).getNextStartedActivityForResult().intent;
+        Uri target = Uri.parse("content://documents/full");
+        Shadows.shadowOf(activity.getContentResolver()).registerOutputStream(target,
+                new OutputStream() {
+                    @Override
+                    public void write(int b) throws IOException {
+                        throw new IOException("no space");
+                    }
+                });
+        Shadows.shadowOf(activity).receiveResult(
+                asked, Activity.RESULT_OK, new Intent().setData(target));
+        TestApp.until("said", () -> result(activity).startsWith("未能保存"));
     }
 
     @Test

@@ -10,26 +10,40 @@ import java.util.concurrent.CountDownLatch;
 import mingjing.v1.ActivityOuterClass.Activity;
 import mingjing.v1.ActivityOuterClass.Category;
 import mingjing.v1.ActivityOuterClass.Conversation;
+import mingjing.v1.ActivityOuterClass.Direction;
 import mingjing.v1.ActivityOuterClass.Kind;
 import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.CategorySwitch;
 import mingjing.v1.App.NoticeSection;
+import mingjing.v1.App.OwnLetter;
 import mingjing.v1.App.RecordReply;
 import mingjing.v1.App.RenderedNotice;
 import mingjing.v1.App.StartReply;
 import mingjing.v1.App.StatusReply;
 import mingjing.v1.App.StatusRequest;
+import mingjing.v1.NoticeOuterClass.ConsentReceipt;
+import mingjing.v1.Record.CategoryDecision;
 import mingjing.v1.Record.Decision;
 import mingjing.v1.Record.Events;
+import mingjing.v1.Session.AuditCheckpoint;
+import mingjing.v1.Session.Coaching;
+import mingjing.v1.Session.Complaint;
+import mingjing.v1.Session.Directive;
 import mingjing.v1.Session.FindingNotice;
 import mingjing.v1.Session.FromApp;
+import mingjing.v1.Session.FromDevice;
+import mingjing.v1.Session.PrivateMark;
 import mingjing.v1.Session.ReadReceipt;
 import mingjing.v1.Session.Script;
 import mingjing.v1.Session.Scripts;
+import mingjing.v1.Session.Signed;
+import mingjing.v1.Session.SubjectRequest;
 import mingjing.v1.Session.ToDevice;
 
 /** Remembers what it was handed and answers as told. */
 final class FakeAgent implements Agent {
+    private static final long AT = 1_795_000_000_000L;
+
     final List<FromApp> recorded = new CopyOnWriteArrayList<>();
     volatile boolean enrolled = true;
     volatile boolean granted;
@@ -37,6 +51,10 @@ final class FakeAgent implements Agent {
     volatile int noticeVersion = 3;
     volatile CountDownLatch blockSignals;
     volatile boolean refusing;
+    /** Where the newest grant stands. */
+    volatile String grant = "none";
+    /** Sent to the page instead of what {@link #full} makes. */
+    volatile StatusReply answer;
     volatile Callbacks callbacks;
 
     @Override
@@ -82,16 +100,26 @@ final class FakeAgent implements Agent {
     }
 
     private StatusReply reply(StatusRequest request) {
+        if (answer != null) {
+            return answer;
+        }
         AgentStatus.Builder status = AgentStatus.newBuilder()
                 .setState(granted ? "capturing" : "no_consent").setQueuedEvents(12)
-                .setQueuedBytes(4096).putQueued("messages", 9).putQueued("money", 3);
+                .setQueuedBytes(4096).putQueued("messages", 9).putQueued("money", 3)
+                .setGrant(grant).setSession("connected");
         if (granted) {
-            status.addGranted(Category.CATEGORY_MESSAGES);
+            status.addGranted(Category.CATEGORY_MESSAGES)
+                    .addDecisions(decision(Category.CATEGORY_MESSAGES, Decision.DECISION_GRANTED))
+                    .addDecisions(decision(Category.CATEGORY_MONEY, Decision.DECISION_REFUSED));
         }
         StatusReply.Builder reply = StatusReply.newBuilder().setStatus(status);
         boolean english = request.getLanguage().equals("en");
         if (request.getNotice()) {
             reply.setNotice(notice(english));
+            if (granted) {
+                reply.setReceipt(ConsentReceipt.newBuilder().setAccepted(true)
+                        .setAtMs(AT));
+            }
         }
         if (full) {
             fill(reply, english);
@@ -99,8 +127,14 @@ final class FakeAgent implements Agent {
         return reply.build();
     }
 
+    private static CategoryDecision decision(Category category, Decision decision) {
+        return CategoryDecision.newBuilder().setCategory(category).setDecision(decision).build();
+    }
+
     private static void fill(StatusReply.Builder reply, boolean english) {
-        long at = 1_795_000_000_000L;
+        long at = AT;
+        reply.setStatus(reply.getStatus().toBuilder().setLastUploadMs(at)
+                .putSent("messages", 1204).putSent("operations", 17).putSent("money", 3));
         for (int i = 0; i < 6; i++) {
             reply.addSent(Events.newBuilder().addActivities(Activity.newBuilder()
                     .setAtMs(at + i * 60_000).setKind(Kind.KIND_MESSAGE).setSender("王经理")
@@ -112,7 +146,27 @@ final class FakeAgent implements Agent {
         reply.addLetters(ToDevice.newBuilder().setFindingNotice(FindingNotice.newBuilder()
                 .setAtMs(at).setFindingId("F-204").setRuleTitle(english
                         ? "Payment outside the company" : "私下收款").setState("in_review")));
+        reply.addSent(Events.newBuilder().addActivities(Activity.newBuilder()
+                .setAtMs(at + 90_000).setKind(Kind.KIND_TRANSFER_RECEIVED).setPeer("陈先生")
+                .setDirection(Direction.DIRECTION_IN).setAmountFen(50_000)));
+        reply.addLetters(ToDevice.newBuilder().setCoaching(Coaching.newBuilder().setId("c")
+                .setAtMs(at).setText("回复很及时，谢谢。")));
+        reply.addLetters(ToDevice.newBuilder().setDirective(Directive.newBuilder().setId("d")
+                .setDueMs(at).setText("请把前员工移出华东客户群")));
+        reply.addOwnLetters(OwnLetter.newBuilder().setState("received").setAtMs(at).setLetter(
+                FromDevice.newBuilder().setComplaint(Complaint.newBuilder().setText("规则太宽"))));
+        reply.addOwnLetters(OwnLetter.newBuilder().setState("waiting").setLetter(
+                FromDevice.newBuilder().setSubjectRequest(SubjectRequest.newBuilder()
+                        .setKind("copy").setText("全部"))));
+        reply.addPrivateMarks(PrivateMark.newBuilder().setConversation("家里人")
+                .setReason("家人"));
+        for (int i = 1; i <= 5; i++) {
+            reply.addCheckpoints(Signed.newBuilder().setPayload(AuditCheckpoint.newBuilder()
+                    .setCollector("c1").setSeq(100 + i).setAtMs(at + i * 60_000)
+                    .build().toByteString()));
+        }
         reply.setScripts(Scripts.newBuilder().addScripts(Script.newBuilder()
+                .setId("p").setTopic("付款").setText("请付款到公司账户，谢谢。").addKeywords("转账")).addScripts(Script.newBuilder()
                 .setId("s").setTopic("退换货").setText("您好，七天内可以退换，请保留小票。")));
     }
 

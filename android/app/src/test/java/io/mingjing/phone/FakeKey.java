@@ -9,12 +9,15 @@ import java.security.spec.ECGenParameterSpec;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /** A key store that obeys, refuses, blocks or loses its key. */
 final class FakeKey implements DeviceKey {
     volatile boolean refuses;
     volatile boolean lost;
     volatile CountDownLatch blocked;
+    /** Signatures asked for, given or not. */
+    final AtomicInteger asked = new AtomicInteger();
     private KeyPair pair = generate();
 
     private static KeyPair generate() {
@@ -67,6 +70,7 @@ final class FakeKey implements DeviceKey {
 
     @Override
     public byte[] sign(byte[] message) throws KeyException {
+        asked.incrementAndGet();
         check();
         try {
             Signature signature = Signature.getInstance("SHA256withECDSA");

@@ -29,9 +29,9 @@ public final class TestApp extends App {
         return App.phone(get());
     }
 
-    /** Waits, with the main looper turning, until {@code done}; fails after ten seconds. */
+    /** Waits, with the main looper turning, until {@code done}; fails after a minute. */
     static void until(String what, java.util.function.BooleanSupplier done) {
-        long end = System.nanoTime() + 10_000_000_000L;
+        long end = System.nanoTime() + 60_000_000_000L;
         while (true) {
             ShadowLooper.idleMainLooper();
             if (done.getAsBoolean()) {

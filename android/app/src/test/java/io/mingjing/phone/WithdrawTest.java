@@ -145,6 +145,38 @@ public final class WithdrawTest {
         withdrawBySecondTap(app.agent);
     }
 
+    /** A Keystore that refuses once must not keep the phone from working for ever. */
+    @Test
+    public void aRefusalOfTheKeyStoreAtTheStartPassesWithoutARestart() {
+        TestApp app = TestApp.get();
+        app.agent.granted = true;
+        app.key.refuses = true;
+        Phone again = app.makePhone();
+        again.start();
+        TestApp.until("said", () -> again.state().equals("failed"));
+        assertTrue(again.problemText().contains("refused"));
+        assertFalse(again.mayRead());
+        app.key.refuses = false;
+        again.refresh();
+        TestApp.until("well again", () -> again.mayRead());
+    }
+
+    @Test
+    public void theMainThreadNeverWaitsForTheKeyStore() {
+        TestApp app = TestApp.get();
+        granted();
+        CountDownLatch stuck = new CountDownLatch(1);
+        app.key.blocked = stuck;
+        Phone again = app.makePhone();
+        again.start();
+        again.withdraw(null);
+        LiveActivity live = Robolectric.buildActivity(LiveActivity.class).setup().get();
+        assertNotNull("shown while the Keystore blocks", live.findViewById(R.id.state));
+        assertFalse(again.mayRead());
+        stuck.countDown();
+        TestApp.until("finished", () -> consent(app.agent) != null);
+    }
+
     @Test
     public void aBlockedKeyStoreHoldsNothingUp() {
         TestApp app = TestApp.get();

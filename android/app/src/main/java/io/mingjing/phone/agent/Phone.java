@@ -2,28 +2,17 @@ package io.mingjing.phone.agent;
 
 import android.content.Context;
 import android.content.SharedPreferences;
-import android.os.Build;
-import android.os.Handler;
-import android.os.Looper;
-import android.util.Base64;
-import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.mingjing.phone.capture.SignalQueue;
 import io.mingjing.phone.enrol.Token;
 import io.mingjing.phone.identity.DeviceKey;
-import java.io.File;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ThreadFactory;
 import mingjing.v1.ActivityOuterClass.Category;
 import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.RecordReply;
-import mingjing.v1.App.StartReply;
-import mingjing.v1.App.StartRequest;
 import mingjing.v1.App.StatusReply;
 import mingjing.v1.App.StatusRequest;
 import mingjing.v1.Record.CategoryDecision;
@@ -36,7 +25,8 @@ import mingjing.v1.Session.Signals;
  * The agent and everything of the app that talks to it. Decides nothing: it hands bytes over and keeps the
  * last answer for the screens.
  *
- * <p>Invariants: the main thread never waits for the agent, the Keystore or the disk; a withdrawal shuts
+ * <p>Invariants: the main thread never waits for the agent or the Keystore, and for the disk only to note
+ * that a withdrawal has begun; a withdrawal shuts
  * {@link #mayRead()} before anything else happens, and has a thread of its own, so that no blocked call
  * is in front of it; one that the process did not live to finish is finished at the next start.
  */
@@ -59,39 +49,26 @@ public final class Phone {
     }
 
     private static final String WITHDRAWING = "withdrawing";
-    private static final String ENROLLED = "enrolled";
-    private static final String CHALLENGE = "challenge";
 
     private final Context context;
-    private final AgentSource source;
     private final DeviceKey key;
     private final SharedPreferences kept;
-    private final Handler main = new Handler(Looper.getMainLooper());
+    private final Opening opening;
+    private final Gate gate;
+    private final Screens screens = new Screens();
     private final ExecutorService work = Executors.newSingleThreadExecutor(named("mingjing-work"));
     private final ExecutorService withdrawals =
             Executors.newSingleThreadExecutor(named("mingjing-withdraw"));
-    private final List<Watcher> watchers = new CopyOnWriteArrayList<>();
     private final SignalQueue queue;
-
-    /** Guards the two below and {@link #mayRead}. */
-    private final Object gate = new Object();
-    private boolean withdrawing;
-    /** Counts beginnings and ends of withdrawals: an answer asked for before one says nothing after it. */
-    private int withdrawalSteps;
-
-    private volatile Agent agent;
     private volatile boolean started;
-    private volatile boolean mayRead;
-    private volatile String problem = "starting";
-    private volatile String problemText = "";
-    private volatile AgentStatus status = AgentStatus.getDefaultInstance();
+    private volatile String protection = "";
 
     public Phone(Context context, AgentSource source, DeviceKey key) {
         this.context = context;
-        this.source = source;
         this.key = key;
         this.kept = context.getSharedPreferences("phone", Context.MODE_PRIVATE);
-        this.withdrawing = kept.getBoolean(WITHDRAWING, false);
+        this.opening = new Opening(context, source, key, kept);
+        this.gate = new Gate(kept.getBoolean(WITHDRAWING, false));
         this.queue = new SignalQueue(new SignalQueue.Sink() {
             @Override
             public void take(Signals signals) {
@@ -117,31 +94,31 @@ public final class Phone {
         return queue;
     }
 
-    /** How the device key is protected. */
+    /** How the device key is protected; empty until the Keystore was asked. */
     public String keyProtection() {
-        return key.protection();
+        return protection;
     }
 
     /** Whether text may be read at all: some category is granted and no withdrawal has begun. */
     public boolean mayRead() {
-        return mayRead;
+        return gate.mayRead();
     }
 
     /** The agent's last word. */
     public AgentStatus status() {
-        return status;
+        return gate.status();
     }
 
     /**
      * capturing, or why not: the agent's states, and starting, not_enrolled, key_lost, failed.
      */
     public String state() {
-        return problem.isEmpty() ? status.getState() : problem;
+        return gate.state();
     }
 
     /** The reason of a failed state. */
     public String problemText() {
-        return problemText;
+        return gate.problemText();
     }
 
     /** The notice's language: Chinese unless the phone speaks English. */
@@ -151,11 +128,11 @@ public final class Phone {
     }
 
     public void watch(Watcher watcher) {
-        watchers.add(watcher);
+        screens.watch(watcher);
     }
 
     public void unwatch(Watcher watcher) {
-        watchers.remove(watcher);
+        screens.unwatch(watcher);
     }
 
     /** Starts, or tries again. */
@@ -175,9 +152,9 @@ public final class Phone {
             public void run() {
                 startNow(token);
                 if (started) {
-                    done(then, status.getConfirmationCode());
+                    screens.done(then, gate.status().getConfirmationCode());
                 } else {
-                    failed(then, problemText);
+                    screens.failed(then, gate.problemText());
                 }
             }
         });
@@ -186,47 +163,18 @@ public final class Phone {
     private void startNow(Token token) {
         started = false;
         try {
-            if (agent == null) {
-                agent = source.load();
-            }
-            File dir = new File(context.getNoBackupFilesDir(), "agent");
-            if (token != null) {
-                makeKeyFor(token, dir);
-            }
-            if (!key.exists()) {
-                // A key that was there once can't be made again: nothing it signed would hold.
-                trouble(kept.getBoolean(ENROLLED, false) ? "key_lost" : "not_enrolled", "");
+            String state = opening.open(token, language(), callbacks);
+            protection = key.exists() ? key.protection() : "";
+            if (!state.isEmpty()) {
+                trouble(state, "");
                 return;
             }
-            StartRequest.Builder request = StartRequest.newBuilder()
-                    .setDir(dir.getPath())
-                    .setWrappingKey(ByteString.copyFrom(key.wrappingKey()))
-                    .setLanguage(language())
-                    .setPublicKeySpki(ByteString.copyFrom(key.publicKeySpki()));
-            if (token != null) {
-                request.setToken(token.text())
-                        .setManufacturer(Build.MANUFACTURER)
-                        .setModel(Build.MODEL)
-                        .setOsVersion(Build.VERSION.RELEASE);
-                for (byte[] certificate : key.attestation()) {
-                    request.addAttestationChain(ByteString.copyFrom(certificate));
-                }
-            }
-            StartReply reply =
-                    StartReply.parseFrom(agent.start(request.build().toByteArray(), callbacks));
-            if (!reply.getEnrolled()) {
-                trouble("not_enrolled", "");
-                return;
-            }
-            kept.edit().putBoolean(ENROLLED, true).apply();
             started = true;
-            problem = "";
-            problemText = "";
+            gate.well();
             try {
                 finishWithdrawal();
             } catch (AgentException later) {
                 // The gate stays shut; the next start tries again.
-                problemText = later.getMessage();
             }
             refreshNow();
         } catch (DeviceKey.KeyException error) {
@@ -236,42 +184,9 @@ public final class Phone {
         }
     }
 
-    /**
-     * A key is attested for one code, so another code needs another key; the same code may be tried again
-     * with the same one. What a lost key had sealed can't be opened again and makes room.
-     */
-    private void makeKeyFor(Token token, File dir) throws DeviceKey.KeyException {
-        String challenge = Base64.encodeToString(token.challenge(), Base64.NO_WRAP);
-        boolean enrolled = kept.getBoolean(ENROLLED, false);
-        boolean same = challenge.equals(kept.getString(CHALLENGE, ""));
-        if (key.exists() && (enrolled || same)) {
-            return;
-        }
-        delete(dir);
-        key.make(token.challenge());
-        kept.edit().putString(CHALLENGE, challenge).putBoolean(ENROLLED, false).commit();
-    }
-
-    private static void delete(File file) {
-        File[] inside = file.listFiles();
-        if (inside != null) {
-            for (File each : inside) {
-                delete(each);
-            }
-        }
-        if (file.exists() && !file.delete()) {
-            throw new IllegalStateException("can't delete " + file.getName());
-        }
-    }
-
-    /** The agent, if it was started, stays reachable: a withdrawal must get through whatever is wrong. */
     private void trouble(String state, String text) {
-        synchronized (gate) {
-            mayRead = false;
-            problem = state;
-        }
-        problemText = text == null ? "" : text;
-        changed();
+        gate.trouble(state, text);
+        screens.changed();
     }
 
     private final Agent.Callbacks callbacks = new Agent.Callbacks() {
@@ -301,9 +216,9 @@ public final class Phone {
                 try {
                     RecordReply reply = recordNow(message);
                     refreshNow();
-                    done(then, reply);
+                    screens.done(then, reply);
                 } catch (RuntimeException error) {
-                    failed(then, error.getMessage());
+                    screens.failed(then, error.getMessage());
                 }
             }
         });
@@ -314,7 +229,7 @@ public final class Phone {
             throw new AgentException(state());
         }
         try {
-            return RecordReply.parseFrom(agent.record(message.toByteArray()));
+            return RecordReply.parseFrom(opening.agent().record(message.toByteArray()));
         } catch (InvalidProtocolBufferException impossible) {
             throw new AgentException("the agent's answer can't be read", impossible);
         }
@@ -325,21 +240,21 @@ public final class Phone {
      * it asks for a signature.
      */
     public void withdraw(final Then<RecordReply> then) {
-        setWithdrawing(true);
+        gate.withdrawing(true);
         queue.clear();
         // Before the agent is asked: a process that dies now must not capture again.
         kept.edit().putBoolean(WITHDRAWING, true).commit();
-        changed();
+        screens.changed();
         withdrawals.execute(new Runnable() {
             @Override
             public void run() {
                 try {
                     RecordReply reply = finishWithdrawal();
                     refresh();
-                    done(then, reply);
+                    screens.done(then, reply);
                 } catch (RuntimeException error) {
                     refresh();
-                    failed(then, error.getMessage());
+                    screens.failed(then, error.getMessage());
                 }
             }
         });
@@ -369,28 +284,14 @@ public final class Phone {
             reply = RecordReply.getDefaultInstance();
         }
         kept.edit().putBoolean(WITHDRAWING, false).commit();
-        setWithdrawing(false);
+        gate.withdrawing(false);
         return reply;
-    }
-
-    private void setWithdrawing(boolean now) {
-        synchronized (gate) {
-            withdrawing = now;
-            withdrawalSteps++;
-            mayRead = false;
-        }
-    }
-
-    private int withdrawalSteps() {
-        synchronized (gate) {
-            return withdrawalSteps;
-        }
     }
 
     private boolean isAnythingGranted() {
         try {
             byte[] request = StatusRequest.getDefaultInstance().toByteArray();
-            return StatusReply.parseFrom(agent.status(request)).getStatus().getGrantedCount() > 0;
+            return StatusReply.parseFrom(opening.agent().status(request)).getStatus().getGrantedCount() > 0;
         } catch (InvalidProtocolBufferException impossible) {
             return true;
         }
@@ -403,7 +304,7 @@ public final class Phone {
             public void run() {
                 if (started) {
                     try {
-                        agent.sync();
+                        opening.agent().sync();
                     } catch (RuntimeException stopped) {
                         trouble("failed", stopped.getMessage());
                     }
@@ -421,23 +322,30 @@ public final class Phone {
                     if (!started) {
                         throw new AgentException(state());
                     }
-                    int steps = withdrawalSteps();
-                    StatusReply reply = StatusReply.parseFrom(agent.status(request.toByteArray()));
+                    int steps = gate.steps();
+                    StatusReply reply = StatusReply.parseFrom(opening.agent().status(request.toByteArray()));
                     take(reply.getStatus(), steps);
-                    done(then, reply);
+                    screens.done(then, reply);
                 } catch (InvalidProtocolBufferException | RuntimeException error) {
-                    failed(then, error.getMessage());
+                    screens.failed(then, error.getMessage());
                 }
             }
         });
     }
 
-    /** Asks for the state, and tells the screens when it changed. */
+    /**
+     * Asks for the state and tells the screens. After a failure that may pass (the Keystore, the disk) it
+     * starts again.
+     */
     public void refresh() {
         work.execute(new Runnable() {
             @Override
             public void run() {
-                refreshNow();
+                if (gate.state().equals("failed")) {
+                    startNow(null);
+                } else {
+                    refreshNow();
+                }
             }
         });
     }
@@ -447,55 +355,17 @@ public final class Phone {
             return;
         }
         try {
-            int steps = withdrawalSteps();
+            int steps = gate.steps();
             byte[] request = StatusRequest.getDefaultInstance().toByteArray();
-            take(StatusReply.parseFrom(agent.status(request)).getStatus(), steps);
+            take(StatusReply.parseFrom(opening.agent().status(request)).getStatus(), steps);
         } catch (InvalidProtocolBufferException | RuntimeException error) {
             trouble("failed", error.getMessage());
         }
     }
 
     private void take(AgentStatus fresh, int steps) {
-        synchronized (gate) {
-            if (steps != withdrawalSteps) {
-                return;
-            }
-            mayRead = problem.isEmpty() && fresh.getGrantedCount() > 0 && !withdrawing;
-            status = fresh;
-        }
-        changed();
-    }
-
-    private void changed() {
-        main.post(new Runnable() {
-            @Override
-            public void run() {
-                for (Watcher watcher : new ArrayList<>(watchers)) {
-                    watcher.changed();
-                }
-            }
-        });
-    }
-
-    private <T> void done(final Then<T> then, final T value) {
-        if (then != null) {
-            main.post(new Runnable() {
-                @Override
-                public void run() {
-                    then.done(value);
-                }
-            });
-        }
-    }
-
-    private <T> void failed(final Then<T> then, final String why) {
-        if (then != null) {
-            main.post(new Runnable() {
-                @Override
-                public void run() {
-                    then.failed(String.valueOf(why));
-                }
-            });
+        if (gate.take(fresh, steps)) {
+            screens.changed();
         }
     }
 
@@ -504,7 +374,7 @@ public final class Phone {
         queue.close();
         work.shutdown();
         withdrawals.shutdown();
-        Agent open = agent;
+        Agent open = opening.agent();
         if (open != null) {
             open.stop();
         }

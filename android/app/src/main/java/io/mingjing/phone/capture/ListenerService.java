@@ -22,6 +22,7 @@ public final class ListenerService extends NotificationListenerService {
         Phone phone = App.phone(this);
         phone.watch(watcher);
         phone.queue().add(StateReceiver.signal(this, "listener", "on"));
+        unbindUnlessGranted();
     }
 
     @Override

@@ -31,10 +31,7 @@ public final class ScreenService extends AccessibilityService {
     private final Phone.Watcher watcher = new Phone.Watcher() {
         @Override
         public void changed() {
-            Phone phone = App.phone(ScreenService.this);
-            if (!phone.mayRead() && phone.state().equals("no_consent")) {
-                disableSelf();
-            }
+            disableUnlessGranted();
         }
     };
     private HandlerThread thread;
@@ -50,6 +47,15 @@ public final class ScreenService extends AccessibilityService {
         Phone phone = App.phone(this);
         phone.watch(watcher);
         phone.queue().add(StateReceiver.signal(this, "accessibility", "on"));
+        disableUnlessGranted();
+    }
+
+    /** Refused or withdrawn: stop being told about pages at all. */
+    private void disableUnlessGranted() {
+        Phone phone = App.phone(this);
+        if (!phone.mayRead() && phone.state().equals("no_consent")) {
+            disableSelf();
+        }
     }
 
     @Override
@@ -88,8 +94,9 @@ public final class ScreenService extends AccessibilityService {
         Screen.Builder screen = Screen.newBuilder().setEvent(what).setWindow(toldWindow)
                 .setWidth(display.widthPixels).setHeight(display.heightPixels);
         AccessibilityNodeInfo root = isNameOnly(toldWindow) ? null : getRootInActiveWindow();
-        if (root != null && phone.mayRead()
-                && Place.isWatched(root.getPackageName(), Process.myUserHandle())) {
+        // The window in front may be another app's by now.
+        if (root != null && phone.mayRead() && root.getPackageName() != null
+                && toldApp.contentEquals(root.getPackageName())) {
             read(root, 0, screen);
         }
         if (phone.mayRead()) {

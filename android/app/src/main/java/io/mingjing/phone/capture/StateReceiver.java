@@ -8,7 +8,7 @@ import io.mingjing.phone.agent.App;
 import mingjing.v1.SignalOuterClass.DeviceState;
 import mingjing.v1.SignalOuterClass.Signal;
 
-/** Hears what the phone does: starts, clock changes, flight mode. No content. */
+/** Hears what the phone does: starts, clock changes, flight mode, low storage. No content. */
 public final class StateReceiver extends BroadcastReceiver {
     static Signal signal(Context context, String kind, String value) {
         return Place.frame(context, "")
@@ -40,6 +40,12 @@ public final class StateReceiver extends BroadcastReceiver {
                 break;
             case Intent.ACTION_SHUTDOWN:
                 add(context, "shutdown", "");
+                break;
+            case Intent.ACTION_DEVICE_STORAGE_LOW:
+                add(context, "storage", "low");
+                break;
+            case Intent.ACTION_DEVICE_STORAGE_OK:
+                add(context, "storage", "ok");
                 break;
             case Intent.ACTION_AIRPLANE_MODE_CHANGED:
                 add(context, "airplane", intent.getBooleanExtra("state", false) ? "on" : "off");

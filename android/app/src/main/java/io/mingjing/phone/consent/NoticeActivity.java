@@ -1,7 +1,12 @@
 package io.mingjing.phone.consent;
 
 import android.app.Activity;
+import android.content.ActivityNotFoundException;
+import android.content.Context;
+import android.content.Intent;
+import android.net.Uri;
 import android.os.Bundle;
+import android.os.Handler;
 import android.text.InputType;
 import android.view.View;
 import android.widget.Button;
@@ -14,11 +19,16 @@ import io.mingjing.phone.R;
 import io.mingjing.phone.agent.App;
 import io.mingjing.phone.agent.Phone;
 import io.mingjing.phone.live.Page;
+import io.mingjing.phone.live.Words;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import mingjing.v1.ActivityOuterClass.Category;
+import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.CategorySwitch;
 import mingjing.v1.App.NoticeSection;
 import mingjing.v1.App.RecordReply;
@@ -45,6 +55,14 @@ public final class NoticeActivity extends Activity {
         R.id.switch_7,
     };
 
+    private static final int SAVE = 1;
+
+    private final Phone.Watcher watcher = new Phone.Watcher() {
+        @Override
+        public void changed() {
+            sayGrant();
+        }
+    };
     private final Map<Category, Switch> switches = new LinkedHashMap<>();
     private Page page;
     private ScrollView scroll;
@@ -56,6 +74,9 @@ public final class NoticeActivity extends Activity {
     private boolean read;
     private int readVersion;
     private Bundle saved;
+    private StatusReply shown;
+    /** A grant was sent from this page and not answered yet. */
+    private boolean asked;
 
     @Override
     protected void onCreate(Bundle state) {
@@ -79,6 +100,18 @@ public final class NoticeActivity extends Activity {
             }
         });
         load();
+    }
+
+    @Override
+    protected void onStart() {
+        super.onStart();
+        App.phone(this).watch(watcher);
+    }
+
+    @Override
+    protected void onStop() {
+        App.phone(this).unwatch(watcher);
+        super.onStop();
     }
 
     private void load() {
@@ -109,6 +142,7 @@ public final class NoticeActivity extends Activity {
             page.text(getString(R.string.notice_none));
             return;
         }
+        shown = reply;
         notice = reply.getNotice();
         if (readVersion != notice.getVersion()) {
             read = false;
@@ -120,6 +154,15 @@ public final class NoticeActivity extends Activity {
                 page.text(line).setTextIsSelectable(true);
             }
         }
+        Button save = page.button(R.string.notice_save, new View.OnClickListener() {
+            @Override
+            public void onClick(View view) {
+                save();
+            }
+        });
+        save.setId(R.id.save);
+        page.heading(getString(R.string.notice_yours));
+        page.text(NoticeCopy.choices(this, reply)).setTextIsSelectable(true);
         page.heading(getString(R.string.notice_choose));
         hint = page.text(getString(R.string.notice_scroll));
         int index = 0;
@@ -263,6 +306,8 @@ public final class NoticeActivity extends Activity {
                     @Override
                     public void done(RecordReply reply) {
                         result.setText(R.string.notice_waiting);
+                        asked = true;
+                        sayGrant();
                     }
 
                     @Override
@@ -270,6 +315,73 @@ public final class NoticeActivity extends Activity {
                         result.setText(getString(R.string.notice_failed, why));
                     }
                 });
+    }
+
+    /** What became of the grant: a wrong password must not look like waiting. */
+    private void sayGrant() {
+        AgentStatus status = App.phone(this).status();
+        if (!asked || status.getGrant().equals("waiting")) {
+            return;
+        }
+        if (!status.getGrant().equals("none")) {
+            asked = false;
+            result.setText(grant(this, status.getGrant()));
+        } else if (status.getGrantedCount() > 0) {
+            asked = false;
+            result.setText(R.string.notice_accepted);
+        }
+    }
+
+    /** Where a grant stands, in words. */
+    public static String grant(Context context, String state) {
+        if (state.equals("waiting")) {
+            return context.getString(R.string.live_grant_waiting);
+        }
+        String words = Words.of(context, "grant", state);
+        return words.equals(state) ? context.getString(R.string.grant_other, state) : words;
+    }
+
+    /** Where the copy goes is chosen by the employee; the app needs no storage permission. */
+    private void save() {
+        Intent create = new Intent(Intent.ACTION_CREATE_DOCUMENT)
+                .addCategory(Intent.CATEGORY_OPENABLE)
+                .setType("text/plain")
+                .putExtra(Intent.EXTRA_TITLE,
+                        getString(R.string.notice_file, notice.getVersion()));
+        try {
+            startActivityForResult(create, SAVE);
+        } catch (ActivityNotFoundException none) {
+            result.setText(R.string.notice_save_none);
+        }
+    }
+
+    @Override
+    protected void onActivityResult(int request, int answer, Intent chosen) {
+        super.onActivityResult(request, answer, chosen);
+        if (request != SAVE || answer != RESULT_OK || chosen == null || shown == null) {
+            return;
+        }
+        final Uri target = chosen.getData();
+        final byte[] copy = NoticeCopy.text(this, shown).getBytes(StandardCharsets.UTF_8);
+        final Handler main = new Handler(getMainLooper());
+        new Thread("mingjing-save") {
+            @Override
+            public void run() {
+                int said = R.string.notice_save_done;
+                try (OutputStream out = getContentResolver().openOutputStream(target)) {
+                    out.write(copy);
+                } catch (IOException | RuntimeException error) {
+                    said = R.string.notice_save_failed;
+                }
+                final int words = said;
+                main.post(new Runnable() {
+                    @Override
+                    public void run() {
+                        result.setText(words);
+                    }
+                });
+            }
+        }.start();
     }
 
     @Override

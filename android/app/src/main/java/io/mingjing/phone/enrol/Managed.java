@@ -16,7 +16,7 @@ public final class Managed {
     public static Token token(Context context) {
         Bundle restrictions = context.getSystemService(RestrictionsManager.class)
                 .getApplicationRestrictions();
-        Token managed = Token.read(restrictions.getString(KEY));
+        Token managed = restrictions == null ? null : Token.read(restrictions.getString(KEY));
         if (managed != null) {
             return managed;
         }

@@ -5,6 +5,7 @@ import android.app.Activity;
 import android.app.NotificationManager;
 import android.content.ComponentName;
 import android.content.Intent;
+import android.content.IntentFilter;
 import android.os.Build;
 import android.os.Bundle;
 import android.provider.Settings;
@@ -24,6 +25,7 @@ import java.text.DateFormat;
 import java.util.Date;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.RecordReply;
 import mingjing.v1.App.StatusReply;
@@ -42,6 +44,7 @@ public final class LiveActivity extends Activity {
         }
     };
     private Page page;
+    private Scripts scripts;
     private boolean loading;
     private boolean again;
 
@@ -50,6 +53,7 @@ public final class LiveActivity extends Activity {
         super.onCreate(state);
         setTitle(R.string.live_title);
         page = new Page(this);
+        scripts = new Scripts(this);
         ScrollView scroll = new ScrollView(this);
         scroll.setId(R.id.scroll);
         scroll.addView(page.view());
@@ -121,6 +125,9 @@ public final class LiveActivity extends Activity {
         boolean capturing = phone.state().equals("capturing");
         page.band(StateText.of(this, phone), capturing ? R.color.band_capturing : R.color.band)
                 .setId(R.id.state);
+        if (phone.state().equals("paused") && status.getPausedUntilMs() > 0) {
+            page.text(getString(R.string.live_paused_until, when(status.getPausedUntilMs())));
+        }
         if (!status.getConfirmationCode().isEmpty()) {
             page.text(getString(R.string.enrol_pending)
                     + "\n" + status.getConfirmationCode()).setTextSize(20);
@@ -133,27 +140,37 @@ public final class LiveActivity extends Activity {
             pause(status);
         }
         opens(R.string.live_read_notice, NoticeActivity.class);
-        counts(status);
+        if (!status.getGrant().isEmpty() && !status.getGrant().equals("none")) {
+            page.text(NoticeActivity.grant(this, status.getGrant()));
+        }
+        problems(status);
         permissions(phone);
+        counts(status);
+        new Sent(this, page).show(reply);
         Letters letters = new Letters(this, page);
-        letters.sent(reply);
         letters.read(reply);
         letters.findings(reply);
         letters.notes(reply);
-        letters.scripts(reply);
-        letters.rights();
-        page.text(getString(R.string.live_checkpoints, reply.getCheckpointsCount()));
-        if (status.getAuditContradicted()) {
-            page.text(getString(R.string.live_audit_contradicted));
-        }
+        scripts.show(reply);
+        new Rights(this, page).show(reply);
+        letters.own(reply);
         if (status.getLettersWaiting() > 0) {
             page.text(getString(R.string.live_letters_waiting, status.getLettersWaiting()));
         }
-        if (status.getProblemsCount() > 0) {
+        letters.checkpoints(reply);
+    }
+
+    private void problems(AgentStatus status) {
+        boolean full = registerReceiver(null,
+                new IntentFilter(Intent.ACTION_DEVICE_STORAGE_LOW)) != null;
+        if (full || status.getProblemsCount() > 0) {
             page.heading(getString(R.string.live_problems));
-            for (String problem : status.getProblemsList()) {
-                page.text(problem);
-            }
+        }
+        if (full) {
+            page.text(getString(R.string.storage_low));
+        }
+        for (String problem : status.getProblemsList()) {
+            page.text(problem);
         }
     }
 
@@ -182,17 +199,33 @@ public final class LiveActivity extends Activity {
     private void counts(AgentStatus status) {
         page.heading(getString(R.string.live_counts));
         page.text(getString(R.string.live_queue, status.getQueuedEvents(),
-                Formatter.formatShortFileSize(this, status.getQueuedBytes())));
-        for (Map.Entry<String, Long> count : status.getQueuedMap().entrySet()) {
-            page.text("· " + Letters.category(this, count.getKey()) + " " + count.getValue());
-        }
+                Formatter.formatShortFileSize(this, status.getQueuedBytes()))
+                + byCategory(status.getQueuedMap()));
+        page.text(getString(R.string.live_sent_counts) + (status.getSentCount() == 0
+                ? " 0" : byCategory(status.getSentMap())));
         String upload = status.getLastUploadMs() == 0 ? getString(R.string.live_never)
                 : when(status.getLastUploadMs());
         page.text(getString(R.string.live_last_upload, upload));
+        if (!status.getSession().isEmpty()) {
+            page.text(getString(R.string.live_session,
+                    Words.of(this, "session", status.getSession())));
+        }
+        if (status.getRefusedEvents() > 0) {
+            page.text(getString(R.string.live_refused, status.getRefusedEvents()));
+        }
         long lost = App.phone(this).queue().lost();
         if (lost > 0) {
             page.text(getString(R.string.live_lost, lost));
         }
+    }
+
+    private String byCategory(Map<String, Long> counts) {
+        StringBuilder line = new StringBuilder();
+        for (Map.Entry<String, Long> count : new TreeMap<>(counts).entrySet()) {
+            line.append(" · ").append(Words.of(this, "category", count.getKey()))
+                    .append(' ').append(count.getValue());
+        }
+        return line.toString();
     }
 
     String when(long atMs) {
@@ -228,13 +261,10 @@ public final class LiveActivity extends Activity {
                 }
             });
         }
-        int protection = R.string.live_key_software;
-        if (phone.keyProtection().equals("strongbox")) {
-            protection = R.string.live_key_strongbox;
-        } else if (phone.keyProtection().equals("tee")) {
-            protection = R.string.live_key_tee;
+        if (!phone.keyProtection().isEmpty()) {
+            page.text(getString(R.string.live_key,
+                    Words.of(this, "live_key", phone.keyProtection())));
         }
-        page.text(getString(R.string.live_key, getString(protection)));
     }
 
     private void settings(final String action) {
@@ -244,6 +274,10 @@ public final class LiveActivity extends Activity {
                 startActivity(new Intent(action));
             }
         });
+    }
+
+    Page page() {
+        return page;
     }
 
     /** Hands something of the employee's to the agent and says so. */
