@@ -404,6 +404,14 @@ impl RawSession {
             .context("the session is closed")
     }
 
+    /// Sends a message of a kind the collector does not know: to it, one without a body.
+    pub async fn send_unknown(&self) -> anyhow::Result<()> {
+        self.up
+            .send(pb::FromDevice { body: None })
+            .await
+            .context("the session is closed")
+    }
+
     /// Sends records as one batch.
     pub async fn batch(&self, epoch: u64, frames: Vec<pb::RecordFrame>) -> anyhow::Result<()> {
         self.send(from_device::Body::Batch(validate::deflate(epoch, frames)))

@@ -19,6 +19,7 @@ mod e2e {
     mod operations;
     mod packs;
     mod pressure;
+    mod releases;
     mod stores;
     mod wire;
 }
