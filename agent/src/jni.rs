@@ -14,6 +14,8 @@
 )]
 
 mod callbacks;
+#[cfg(feature = "jni-probe")]
+pub mod probe;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -263,14 +265,5 @@ pub fn native_stop<'local>(env: EnvUnowned<'local>, _class: JClass<'local>) {
     guarded(env, |_| {
         replace(None);
         Ok(())
-    });
-}
-
-/// Panics on purpose: what the tests call to see that a panic ends in an exception.
-#[cfg(feature = "jni-probe")]
-#[jni_mangle("io.mingjing.phone.agent.PanicProbe")]
-pub fn panic<'local>(env: EnvUnowned<'local>, _class: JClass<'local>) {
-    guarded(env, |_| -> Result<(), CallError> {
-        panic!("asked for by a test");
     });
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod browser;
 pub mod child;
 pub mod clock;
+pub mod company;
 pub mod demo;
 pub mod harness;
 pub mod oracle;

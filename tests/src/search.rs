@@ -13,21 +13,40 @@ pub fn forms(text: &str) -> Vec<Vec<u8>> {
         utf16.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
         utf16.iter().flat_map(|unit| unit.to_be_bytes()).collect(),
     ];
-    for phase in 0..3 {
-        let padded = [&vec![0; phase][..], text.as_bytes()].concat();
-        let encoded = STANDARD_NO_PAD.encode(padded);
-        // The first and last characters depend on the neighbours.
-        let from = (phase * 8).div_ceil(6);
-        let to = encoded.len().saturating_sub(2);
-        forms.push(encoded.as_bytes()[from.min(to)..to].to_vec());
-    }
+    forms.extend(in_base64(text.as_bytes()));
     forms.retain(|form| form.len() >= 4);
     forms
 }
 
+/// Bytes as they are, in hexadecimal, and base64 at each of its three phases: how a key could hide.
+pub fn forms_of_bytes(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut forms = vec![
+        bytes.to_vec(),
+        hex::encode(bytes).into_bytes(),
+        hex::encode_upper(bytes).into_bytes(),
+    ];
+    forms.extend(in_base64(bytes));
+    forms
+}
+
+fn in_base64(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    (0..3).map(move |phase| {
+        let padded = [&vec![0; phase][..], bytes].concat();
+        let encoded = STANDARD_NO_PAD.encode(padded);
+        // The first and last characters depend on the neighbours.
+        let from = (phase * 8).div_ceil(6);
+        let to = encoded.len().saturating_sub(2);
+        encoded.as_bytes()[from.min(to)..to].to_vec()
+    })
+}
+
 /// The files below `dir` that hold `text` in any of its [`forms`].
 pub fn found_in(dir: &Path, text: &str) -> Vec<PathBuf> {
-    let forms = forms(text);
+    found(dir, &forms(text))
+}
+
+/// The files below `dir` that hold any of these.
+pub fn found(dir: &Path, forms: &[Vec<u8>]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {

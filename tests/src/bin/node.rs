@@ -1,4 +1,5 @@
-//! One side as a process of its own, to be killed: a collector, or an agent replaying a file.
+//! One side as a process of its own: a collector or an agent replaying a file, to be killed; a company for
+//! the phone app's tests.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 use mingjing_agent::replay::{self, Options};
 use mingjing_tests::clock::SimClock;
-use mingjing_tests::{child, phone};
+use mingjing_tests::{child, company, phone};
 
-/// One side, for kill tests; both take a clock that runs ahead of the wall.
+/// One side; for kill tests with a clock that runs ahead of the wall.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -33,12 +34,21 @@ enum Side {
         #[arg(long)]
         file: PathBuf,
     },
+    /// A collector with an employee that answers questions on standard input: what the app's tests speak to
+    Company {
+        #[arg(long)]
+        data: PathBuf,
+    },
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.side {
         Side::Collector { data } => {
             tokio::runtime::Runtime::new()?.block_on(child::serve(&data, arguments.ahead_ms))
+        }
+        Side::Company { data } => {
+            log_all();
+            tokio::runtime::Runtime::new()?.block_on(company::serve(&data))
         }
         Side::Agent { dir, file } => {
             let clock = Arc::new(SimClock::real());
@@ -55,6 +65,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Ok(())
         }
     }
+}
+
+/// Everything the collector would ever log goes to standard error, to be searched by the test.
+fn log_all() {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(
+            "debug,mingjing_collector=trace",
+        ))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 fn main() -> ExitCode {

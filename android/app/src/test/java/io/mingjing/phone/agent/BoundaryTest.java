@@ -7,7 +7,6 @@ import static org.junit.Assert.assertTrue;
 
 import com.google.protobuf.ByteString;
 import com.google.protobuf.InvalidProtocolBufferException;
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.security.GeneralSecurityException;
@@ -18,7 +17,6 @@ import java.security.spec.ECGenParameterSpec;
 import mingjing.v1.App.StartReply;
 import mingjing.v1.App.StartRequest;
 import mingjing.v1.EnrollmentOuterClass.EnrollmentToken;
-import org.junit.Assume;
 import org.junit.Before;
 import org.junit.BeforeClass;
 import org.junit.Rule;
@@ -37,10 +35,7 @@ public final class BoundaryTest {
 
     @BeforeClass
     public static void load() {
-        String library = System.getProperty("mingjing.library");
-        Assume.assumeTrue("build it first: " + library,
-                library != null && new File(library).exists());
-        agent = new NativeAgent(library);
+        agent = Library.load();
     }
 
     @Before
@@ -137,9 +132,9 @@ public final class BoundaryTest {
     @Test
     public void aPanicIsAnExceptionThatQuotesNothing() throws IOException {
         try {
-            PanicProbe.panic();
-        } catch (UnsatisfiedLinkError built) {
-            Assume.assumeNoException("built without jni-probe", built);
+            Probe.panic();
+        } catch (UnsatisfiedLinkError without) {
+            throw new AssertionError("build the library with --features jni-probe", without);
         } catch (AgentException caught) {
             assertEquals("a bug in the agent was caught", caught.getMessage());
             aPhoneThatIsNotEnrolledSaysSo();
