@@ -74,6 +74,17 @@ impl SimClock {
         self.jump_ms.fetch_add(by_ms, Ordering::SeqCst);
     }
 
+    /// Lets time pass at once: wall clock and elapsed time move together.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "milliseconds of a simulation are exact in a double"
+    )]
+    pub fn advance(&self, by_ms: i64) {
+        let mut state = self.state.lock().expect("no panic while holding the clock");
+        state.base_ms += by_ms;
+        state.base_elapsed_ms += by_ms as f64;
+    }
+
     /// Unix milliseconds.
     #[allow(
         clippy::cast_possible_truncation,

@@ -206,6 +206,12 @@ impl RawPhone {
         })
     }
 
+    /// The link before its first record.
+    pub fn genesis(&self) -> Link {
+        use rcgen::PublicKeyData;
+        chain::genesis(&self.key.subject_public_key_info())
+    }
+
     /// Connects without saying anything.
     pub async fn connect(&self) -> anyhow::Result<RawSession> {
         let channel = channel(&self.session_server, Some((self.chain.clone(), &self.key))).await?;
@@ -349,6 +355,53 @@ impl RawPhone {
         }))
     }
 
+    /// A signed gap over these seqs; it takes their place and leaves the chain's end where it is.
+    pub fn gap(
+        &self,
+        seqs: std::ops::RangeInclusive<u64>,
+        reason: pb::GapReason,
+        end_link: Link,
+    ) -> pb::RecordFrame {
+        let gap = pb::Gap {
+            epoch: self.epoch,
+            first_seq: *seqs.start(),
+            last_seq: *seqs.end(),
+            reason: reason.into(),
+            counts: Vec::new(),
+            end_link: end_link.to_vec(),
+        };
+        let payload = gap.encode_to_vec();
+        let signature = self
+            .key
+            .sign(&Purpose::Gap.bytes(&payload))
+            .expect("the key signs");
+        let control = pb::Control {
+            version: 1,
+            body: Some(pb::control::Body::Gap(pb::DeviceSigned {
+                payload,
+                signature,
+            })),
+        };
+        pb::RecordFrame {
+            first_seq: gap.first_seq,
+            count: u32::try_from(gap.last_seq - gap.first_seq + 1).expect("few"),
+            category: Category::Control.into(),
+            salt: vec![0; 16],
+            body: control.encode_to_vec().into(),
+        }
+    }
+
+    /// The device key's signature over a place of its chain.
+    pub fn checkpoint(&self, seq: u64, link: &Link) -> pb::Checkpoint {
+        let bytes = chain::checkpoint_bytes(self.epoch, seq, link);
+        pb::Checkpoint {
+            epoch: self.epoch,
+            seq,
+            link: link.to_vec(),
+            signature: self.key.sign(&bytes).expect("the key signs"),
+        }
+    }
+
     /// Appends a control record.
     pub fn control(&mut self, body: pb::control::Body) -> pb::RecordFrame {
         let control = pb::Control {
@@ -472,6 +525,15 @@ impl RawSession {
                     ack.held,
                     ack.resend_from
                 );
+            }
+        }
+    }
+
+    /// The next message that begins a new epoch.
+    pub async fn new_epoch(&mut self) -> anyhow::Result<pb::NewEpoch> {
+        loop {
+            if let to_device::Body::NewEpoch(new_epoch) = self.next().await? {
+                return Ok(new_epoch);
             }
         }
     }

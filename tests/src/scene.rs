@@ -55,7 +55,15 @@ impl Scene {
 
     /// The same with further settings.
     pub async fn start_with(url: &str, settings: &str) -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
+        Self::begin(tempfile::tempdir()?, url, settings).await
+    }
+
+    /// Starts in a folder the test has prepared; the collector's is `collector` in it.
+    pub async fn start_in(dir: TempDir, url: &str) -> anyhow::Result<Self> {
+        Self::begin(dir, url, "").await
+    }
+
+    async fn begin(dir: TempDir, url: &str, settings: &str) -> anyhow::Result<Self> {
         let clock = Arc::new(SimClock::real());
         let settings = format!("{SETTINGS}[store]\nurl = \"{url}\"\n{settings}");
         let collector = Collector::start(&dir.path().join("collector"), &settings, clock).await?;

@@ -17,6 +17,7 @@ mod e2e {
     mod metrics;
     mod news;
     mod operations;
+    mod network;
     mod packs;
     mod pressure;
     mod releases;

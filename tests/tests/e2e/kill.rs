@@ -11,7 +11,7 @@ use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS, free_port};
 use mingjing_tests::oracle;
 use mingjing_tests::phone::{self, Phone, account_page, message};
 use mingjing_tests::scene::Engine;
-use mingjing_tests::withhold::Withhold;
+use mingjing_tests::proxy::Proxy;
 use tokio::process::{Child, Command};
 
 const NODE: &str = env!("CARGO_BIN_EXE_node");
@@ -77,7 +77,7 @@ struct Sides {
     data: PathBuf,
     phone: PathBuf,
     file: PathBuf,
-    proxy: Withhold,
+    proxy: Proxy,
 }
 
 /// What came of all kills of one side on one engine.
@@ -208,7 +208,7 @@ async fn prepare(folder: &Path, engine: Engine) -> Sides {
     .unwrap();
     collector.stop().await.unwrap();
     write_signals(&file, clock.now() - 3_600_000);
-    let proxy = Withhold::start(SocketAddr::from(([127, 0, 0, 1], session)))
+    let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], session)))
         .await
         .unwrap();
     phone::readdress(&phone, &proxy.server()).unwrap();
