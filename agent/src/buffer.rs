@@ -57,7 +57,7 @@ pub enum BufferError {
     },
     /// The database is damaged.
     #[error(
-        "{path} is damaged; move it away and start again: what it held unsent is lost and the collector notes it, and consent has to be confirmed again"
+        "{path} is damaged; start again and it is set aside: what it held unsent is lost and the collector notes it, and consent has to be given again"
     )]
     Damaged {
         /// The database.
@@ -185,6 +185,26 @@ impl Buffer {
         };
         buffer.load(keys)?;
         Ok(buffer)
+    }
+
+    /// Moves a damaged database out of the way, for somebody to look at; only the last one is kept. Its
+    /// records stay sealed under keys that a withdrawal destroys.
+    pub fn set_aside(dir: &Path) -> Result<PathBuf, BufferError> {
+        let (path, aside) = (dir.join("buffer"), dir.join("buffer.damaged"));
+        let disk = |source: std::io::Error| BufferError::Disk {
+            path: path.clone(),
+            source: source.into(),
+        };
+        match std::fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(disk(error)),
+            _ => {}
+        }
+        std::fs::rename(&path, &aside).map_err(disk)?;
+        tracing::error!(
+            path = %aside.display(),
+            "the buffer is damaged and was set aside: what it held unsent is lost"
+        );
+        Ok(aside)
     }
 
     fn load(&mut self, keys: &Keys) -> Result<(), BufferError> {

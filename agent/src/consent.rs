@@ -20,6 +20,9 @@ pub struct Grant {
     /// When the receipt came.
     #[prost(int64, tag = "3")]
     pub since_ms: i64,
+    /// Of the record that gave it.
+    #[prost(bytes = "vec", tag = "4")]
+    pub consent_id: Vec<u8>,
 }
 
 /// A grant that waits for its receipt.
@@ -75,6 +78,12 @@ pub struct Consents {
     /// Language and way of the newest decision, for withdrawals finished later.
     #[prost(string, tag = "9")]
     pub language: String,
+    /// The receipts of the grants in force, as signed: a collector that lost them believes itself.
+    #[prost(message, repeated, tag = "10")]
+    pub receipts: Vec<pb::Signed>,
+    /// The device these decisions were made on: another enrolment is another device.
+    #[prost(bytes = "vec", tag = "11")]
+    pub device_id: Vec<u8>,
 }
 
 /// When a notice reached this phone.
@@ -183,12 +192,27 @@ impl Consents {
                 category: category.into(),
                 notice_version: pending.notice_version,
                 since_ms: now_ms,
+                consent_id: pending.consent_id.clone(),
             });
             self.decide(category, Decision::Granted);
         }
+        self.receipts.extend(self.receipt.clone());
+        let grants = &self.grants;
+        self.receipts.retain(|receipt| {
+            pb::ConsentReceipt::decode(&*receipt.payload)
+                .is_ok_and(|it| grants.iter().any(|grant| grant.consent_id == it.consent_id))
+        });
         self.schedule = pending.schedule;
         self.refusal.clear();
         self.pending = None;
+    }
+
+    /// The receipt of the grant this signed record gave, if that is in force.
+    pub fn receipt_of(&self, consent: &pb::DeviceSigned) -> Option<&pb::Signed> {
+        let hash = sha256(&consent.payload);
+        self.receipts.iter().find(|receipt| {
+            pb::ConsentReceipt::decode(&*receipt.payload).is_ok_and(|it| it.consent_sha256 == hash)
+        })
     }
 
     /// Notes what a new record says, grants excepted.

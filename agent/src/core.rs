@@ -140,6 +140,8 @@ pub(crate) struct Core {
     problems: VecDeque<String>,
     /// Recognised but not yet on the disk, because the disk failed.
     unwritten: Vec<record::Found>,
+    /// Epoch and seq of the newest withdrawal or refusal recorded by this process.
+    pub(crate) ended_at: (u64, u64),
 }
 
 impl Core {
@@ -157,7 +159,15 @@ impl Core {
             age_ms: i64::try_from(config.buffer_age.as_millis()).unwrap_or(i64::MAX),
         };
         let genesis = genesis(signer.public_key_spki());
-        let buffer = Buffer::open(&config.dir, genesis, &keys, cap, config.cache_bytes)?;
+        let open = || Buffer::open(&config.dir, genesis, &keys, cap, config.cache_bytes);
+        let (buffer, set_aside) = match open() {
+            // On a phone nobody else could move it away.
+            Err(BufferError::Damaged { .. }) => {
+                let path = Buffer::set_aside(&config.dir)?;
+                (open()?, Some(path))
+            }
+            opened => (opened?, None),
+        };
         let anchor: Option<Anchor> = buffer.message(&keys, name::ANCHOR)?;
         let anchor = newest(anchor, identity.anchor.clone());
         let mut core = Self {
@@ -184,9 +194,18 @@ impl Core {
             last_signal_ms: 0,
             problems: VecDeque::new(),
             unwritten: Vec::new(),
+            ended_at: (0, 0),
             keys,
             buffer,
         };
+        if let Some(path) = set_aside {
+            core.problem(format!(
+                "the buffer was damaged and moved to {}: what it held unsent is lost, and consent has \
+                 to be given again",
+                path.display()
+            ));
+        }
+        core.begin_enrolment(genesis)?;
         core.load()?;
         core.finish_withdrawals()?;
         Ok(core)

@@ -151,6 +151,7 @@ mod tests {
                 category: Category::Messages.into(),
                 notice_version: 1,
                 since_ms: IN_HOURS - 1_000,
+                ..Default::default()
             }],
             ..Default::default()
         }

@@ -37,6 +37,8 @@ pub(crate) enum SessionError {
     Stalled,
     #[error("a newer session of this device took over")]
     Superseded,
+    #[error("a withdrawal goes ahead of what waits")]
+    Withdrawn,
     #[error(transparent)]
     Buffer(#[from] crate::buffer::BufferError),
     #[error(transparent)]
@@ -54,6 +56,8 @@ enum Next {
     Revoked,
     /// Another session of this device took over.
     Superseded,
+    /// At once.
+    Now,
 }
 
 /// Decides after every end. A refused client certificate shows as `Cancelled` or `Unknown` and is
@@ -61,6 +65,9 @@ enum Next {
 fn next(error: &SessionError) -> Next {
     if matches!(error, SessionError::Superseded) {
         return Next::Superseded;
+    }
+    if matches!(error, SessionError::Withdrawn) {
+        return Next::Now;
     }
     let (SessionError::Status(status) | SessionError::Renew(RenewError::Refused(status))) = error
     else {
@@ -93,6 +100,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             Next::Pending => ("pending", backoff(&shared, attempt.min(4))),
             Next::Revoked => ("revoked", jitter(shared.config.superseded_wait)),
             Next::Superseded => ("superseded", jitter(shared.config.superseded_wait)),
+            Next::Now => ("connecting", Duration::ZERO),
         };
         attempt = attempt.saturating_add(1);
         tracing::info!(error = %chain_text(&error), state, wait_ms = wait.as_millis(), "no session");
@@ -192,6 +200,7 @@ mod tests {
             (status(Code::Unknown, "tls"), Next::Backoff),
             (status(Code::Cancelled, ""), Next::Backoff),
             (SessionError::Superseded, Next::Superseded),
+            (SessionError::Withdrawn, Next::Now),
             (SessionError::Closed, Next::Backoff),
         ] {
             assert_eq!(next(&error), expected, "{error}");

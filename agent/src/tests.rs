@@ -3,6 +3,7 @@
 mod gate;
 mod replay;
 mod terms;
+mod time;
 mod withdrawal;
 
 use std::path::Path;

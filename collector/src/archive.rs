@@ -152,20 +152,26 @@ pub async fn first_previous(db: &Db, device: &Device, epoch: u64) -> Result<Opti
     .transpose()
 }
 
-/// The last seq of an epoch, 0 when nothing was stored in it.
-pub async fn last_seq(db: &Db, device: DeviceId, epoch: u64) -> Result<u64> {
+/// The last seq stored in an epoch, 0 when there is none, and the link there.
+pub async fn end(db: &Db, device: &Device, epoch: u64) -> Result<(u64, Link)> {
     let row = sqlx::query(
-        "select first_seq, count from records where device = $1 and epoch = $2
+        "select first_seq, count, link from records where device = $1 and epoch = $2
          order by first_seq desc limit 1",
     )
-    .bind(&device.0[..])
+    .bind(&device.device.0[..])
     .bind(epoch.cast_signed())
     .fetch_optional(db.reader())
     .await?;
-    row.map_or(Ok(0), |row| {
-        let last = row.try_get::<i64, _>("first_seq")? + row.try_get::<i64, _>("count")? - 1;
-        Ok(last.cast_unsigned())
-    })
+    let Some(row) = row else {
+        let first = first_previous(db, device, epoch).await?;
+        return Ok((0, first.unwrap_or_default()));
+    };
+    let last = row.try_get::<i64, _>("first_seq")? + row.try_get::<i64, _>("count")? - 1;
+    let link = row.try_get::<&[u8], _>("link")?;
+    Ok((
+        last.cast_unsigned(),
+        link.try_into().map_err(|_| Error::Sealed)?,
+    ))
 }
 
 /// The last seq of the epoch before that both sides agreed on when this one began.

@@ -16,10 +16,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SigningKey,
 };
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use sqlx::Row;
 use strum::VariantArray;
 use time::OffsetDateTime;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use crate::db::Db;
@@ -192,7 +194,7 @@ impl Ca {
 
     /// SHA-256 of the root's public key, as enrolment codes carry it.
     pub fn root_spki_sha256(&self) -> Result<Link> {
-        let (_, root) = x509_parser::certificate::X509Certificate::from_der(&self.root)
+        let (_, root) = X509Certificate::from_der(&self.root)
             .map_err(|_| Error::Authority("the root does not parse".to_owned()))?;
         Ok(sha256(root.public_key().raw))
     }
@@ -234,6 +236,40 @@ impl Ca {
             lasts_ms,
         )?;
         Ok((vec![leaf], now_ms + lasts_ms))
+    }
+
+    /// Whether this company signed an envelope as `kind`, at whatever time: a receipt stays a receipt.
+    pub fn has_signed(&self, envelope: &pb::Signed, kind: SignedKind) -> bool {
+        let Some(usage) = signed::extended_key_usage(kind).filter(|_| envelope.kind() == kind)
+        else {
+            return false;
+        };
+        let (Ok((_, root)), Some(Ok((_, leaf)))) = (
+            X509Certificate::from_der(&self.root),
+            envelope
+                .certificate_chain
+                .first()
+                .map(|der| X509Certificate::from_der(der)),
+        ) else {
+            return false;
+        };
+        let may_sign = leaf.extended_key_usage().is_ok_and(|extension| {
+            extension.is_some_and(|extension| {
+                let arcs = |oid: &x509_parser::der_parser::Oid<'_>| {
+                    oid.iter()
+                        .is_some_and(|arcs| arcs.eq(usage.iter().copied()))
+                };
+                extension.value.other.iter().any(arcs)
+            })
+        });
+        may_sign
+            && leaf.verify_signature(Some(root.public_key())).is_ok()
+            && UnparsedPublicKey::new(
+                &ECDSA_P256_SHA256_ASN1,
+                &leaf.public_key().subject_public_key.data,
+            )
+            .verify(&signed::bytes(kind, &envelope.payload), &envelope.signature)
+            .is_ok()
     }
 
     /// Signs a message for phones.
@@ -282,8 +318,7 @@ impl DeviceKey {
 /// The device a client certificate names. The certificate itself was verified by TLS.
 pub fn device_of(certificate: &CertificateDer<'_>) -> Result<(DeviceId, Vec<u8>)> {
     let bad = Error::Unauthenticated("the client certificate names no device");
-    let Ok((_, certificate)) = x509_parser::certificate::X509Certificate::from_der(certificate)
-    else {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
         return Err(bad);
     };
     let name = certificate

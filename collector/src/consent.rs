@@ -148,7 +148,8 @@ impl Consents {
         }
     }
 
-    fn accept(&mut self, place: (u64, u64)) {
+    /// A grant's proof or receipt was found good.
+    pub fn accept(&mut self, place: (u64, u64)) {
         for decisions in self.by_category.values_mut() {
             if let Some(decided) = decisions.get_mut(&place) {
                 decided.accepted = true;
@@ -248,6 +249,58 @@ pub async fn store(
         .await?;
     }
     Ok(())
+}
+
+/// A grant whose receipt was lost here, as by restoring an older backup, counts again by the receipt its
+/// phone kept: the company's own signature over this very record. Whether it does.
+pub async fn restore_receipt(
+    shared: &Shared,
+    tx: &mut Tx,
+    device: DeviceId,
+    place: (u64, u64),
+    record: &Record,
+    receipt: &pb::Signed,
+) -> Result<bool> {
+    let given = pb::ConsentReceipt::decode(&*receipt.payload)
+        .ok()
+        .filter(|given| {
+            given.accepted
+                && given.consent_id == record.consent.consent_id
+                && given.consent_sha256 == sha256(&record.signed.payload)
+        });
+    if given.is_none() || !shared.ca.has_signed(receipt, SignedKind::ConsentReceipt) {
+        tracing::warn!(%device, "a phone shows a receipt that is not ours or of another consent");
+        return Ok(false);
+    }
+    let (epoch, seq) = (place.0.cast_signed(), place.1.cast_signed());
+    let lost = sqlx::query(
+        "update consent_records set receipt = $1
+         where device = $2 and epoch = $3 and seq = $4 and receipt is null",
+    )
+    .bind(receipt.encode_to_vec())
+    .bind(&device.0[..])
+    .bind(epoch)
+    .bind(seq)
+    .execute(&mut **tx)
+    .await?;
+    if lost.rows_affected() == 0 {
+        return Ok(true);
+    }
+    sqlx::query("update consents set accepted = 1 where device = $1 and epoch = $2 and seq = $3")
+        .bind(&device.0[..])
+        .bind(epoch)
+        .bind(seq)
+        .execute(&mut **tx)
+        .await?;
+    let entry = Entry::new(
+        "system",
+        "consent.restore",
+        device.to_string(),
+        hex::encode(sha256(&record.signed.payload)),
+    );
+    shared.audit.append_in(tx, entry).await?;
+    tracing::info!(%device, seq, "a grant counts again by the receipt its phone kept");
+    Ok(true)
 }
 
 /// Checks a grant's proof and answers with a signed receipt, which says no as well as yes.

@@ -85,7 +85,7 @@ pub struct Alarm {
     pub device: DeviceId,
     /// When.
     pub at_ms: i64,
-    /// fork, clone, rolled_back, server_lost.
+    /// fork, clone, rolled_back, server_lost, enrolled_again.
     pub kind: String,
     /// Numbers, no content.
     pub detail: String,
@@ -191,7 +191,9 @@ pub async fn load(db: &Db, id: DeviceId) -> Result<Device> {
         .bind(&id.0[..])
         .fetch_optional(db.reader())
         .await?
-        .ok_or(Error::NotFound("no such device"))?;
+        .ok_or(Error::NotFound(
+            "no such device; if this phone was enrolled after the collector's last backup, enrol it again",
+        ))?;
     device(&row)
 }
 

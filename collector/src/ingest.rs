@@ -71,6 +71,8 @@ pub struct Decided {
     pub prepared: Option<Prepared>,
     /// What stopped the batch before its end.
     pub stop: Option<Stop>,
+    /// Last seq of the records that were found stored or are to be stored; `None` when the first stopped.
+    pub through: Option<u64>,
 }
 
 /// Why the rest of a batch, and those after it, are dropped.
@@ -138,14 +140,16 @@ impl Prepared {
 /// Decides the records of a batch in order and advances the view past those to be stored.
 pub async fn decide(shared: &Shared, view: &mut View, records: Vec<Record>) -> Result<Decided> {
     let mut prepared = Prepared::new(view.device.device, view.head);
-    let mut stop = None;
+    let (mut stop, mut through) = (None, None);
     for record in records {
-        if record.last_seq() <= view.head.seq {
-            if let Some(after_seq) = known(shared, view, &record).await? {
+        let last_seq = record.last_seq();
+        if last_seq <= view.head.seq {
+            if let Some(after_seq) = known(shared, view, view.head.epoch, &record).await? {
                 let record = Box::new(record);
                 stop = Some(Stop::Fork { after_seq, record });
                 break;
             }
+            through = Some(last_seq);
             continue;
         }
         if record.first_seq <= view.head.seq && record.gap().is_none() {
@@ -165,18 +169,46 @@ pub async fn decide(shared: &Shared, view: &mut View, records: Vec<Record>) -> R
             stop = Some(Stop::Held { seq, reason });
             break;
         }
+        through = Some(last_seq);
     }
     let prepared = (prepared.to != prepared.from).then_some(prepared);
-    Ok(Decided { prepared, stop })
+    Ok(Decided {
+        prepared,
+        stop,
+        through,
+    })
 }
 
-/// A record at or before the head: `None` when it is the stored one, else the last seq agreed on.
-async fn known(shared: &Shared, view: &View, record: &Record) -> Result<Option<u64>> {
+/// How far records sent again from an epoch that has ended are the stored ones: the last seq of those
+/// that are, and whether another one came after it.
+pub async fn compare(
+    shared: &Shared,
+    view: &View,
+    ended: Head,
+    records: &[Record],
+) -> Result<(u64, bool)> {
+    let mut through = records[0].first_seq - 1;
+    for record in records {
+        let stored = record.last_seq() <= ended.seq
+            && known(shared, view, ended.epoch, record).await?.is_none();
+        if !stored {
+            // Half of a gap may be stored: it is split there (wire.md §3).
+            let split = record.gap().is_some() && record.first_seq <= ended.seq;
+            return Ok((if split { ended.seq } else { through }, true));
+        }
+        through = record.last_seq();
+    }
+    Ok((through, false))
+}
+
+/// A record at or before the end of its epoch: `None` when it is the stored one, else the last seq agreed
+/// on.
+async fn known(shared: &Shared, view: &View, epoch: u64, record: &Record) -> Result<Option<u64>> {
     if record.gap().is_some() {
         // What it covers is committed; a gap is never a fork (wire.md §3).
         return Ok(None);
     }
-    let (device, epoch) = (view.device.device, view.head.epoch);
+    let device = view.device.device;
     let before = record.first_seq - 1;
     // Batches of this session may still be on their way to the disk: ask the view first.
     let previous = view.link_at(shared, epoch, before).await?;

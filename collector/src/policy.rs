@@ -66,7 +66,11 @@ pub async fn versions(db: &Db, device: DeviceId) -> Result<HashMap<u32, Version>
 
 /// The policy in force for a phone: the newest version, or a new one when the register, the schedule or
 /// the terms have changed since.
-pub async fn current(shared: &Shared, device: &Device) -> Result<Version> {
+///
+/// `phone_has` is the version in force on the phone and its hash. A collector restored from an older
+/// backup has lost it and may give its number to other bytes, which the phone must refuse; a number
+/// above the phone's is taken.
+pub async fn current(shared: &Shared, device: &Device, phone_has: (u32, &[u8])) -> Result<Version> {
     let person = people::load(&shared.db, &device.person).await?;
     let accounts: Vec<_> = accounts::of_holder(&shared.db, &device.person)
         .await?
@@ -89,11 +93,18 @@ pub async fn current(shared: &Shared, device: &Device) -> Result<Version> {
         schedule,
         categories: shared.config.terms.categories.clone(),
     };
+    let (has, has_sha256) = phone_has;
     if let Some(newest) = newest {
-        if newest.policy == policy {
+        let beside = has >= newest.version && !has_sha256.is_empty() && has_sha256 != newest.sha256;
+        if newest.policy == policy && !beside {
             return Ok(newest);
         }
-        policy.version = newest.version + 1;
+        policy.version = newest
+            .version
+            .max(if beside { has } else { 0 })
+            .saturating_add(1);
+    } else if has > 0 {
+        policy.version = has.saturating_add(1);
     }
     let bytes = policy.encode_to_vec();
     let version = Version {

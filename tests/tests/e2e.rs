@@ -9,6 +9,7 @@ mod e2e {
     mod agent;
     mod attestation;
     mod backup;
+    mod chains;
     mod collectors;
     mod enrolment;
     mod faults;
@@ -21,6 +22,8 @@ mod e2e {
     mod packs;
     mod pressure;
     mod releases;
+    mod positions;
     mod stores;
+    mod verdicts;
     mod wire;
 }

@@ -99,6 +99,7 @@ impl Buffer {
             epoch: header.epoch,
             seq: header.first_seq,
             consent: Some(consent),
+            receipt: None,
         };
         let value = newest.encode_to_vec();
         self.put_state(keys, changes, &consent_name(category), Some(&value))
@@ -113,6 +114,13 @@ impl Buffer {
             }
         }
         Ok(consents)
+    }
+
+    /// Forgets the newest consents: they were of another enrolment.
+    pub fn forget_consents(&mut self, keys: &Keys) -> Result<(), BufferError> {
+        let names = Category::CONSENTED.map(consent_name);
+        let values: Vec<_> = names.iter().map(|name| (name.as_str(), None)).collect();
+        self.set_state(keys, &values)
     }
 
     /// Rewrites the seqs of consents whose records moved.

@@ -15,6 +15,9 @@ use super::BufferError;
 
 pub(super) const PART_BYTES: usize = 4096;
 
+/// What must be free before a database is opened: a few of sled's segments.
+const ROOM_BYTES: u64 = 2 << 20;
+
 /// How often sled's own lock is tried before giving up: 50 × 100 ms.
 const LOCK_ATTEMPTS: u32 = 50;
 
@@ -110,6 +113,7 @@ impl Store {
     /// Opens the database again after an I/O error.
     pub(super) fn reopen(&mut self) -> Result<(), BufferError> {
         self.open = None;
+        self.has_room()?;
         let config = sled::Config::new()
             .path(&self.path)
             .cache_capacity(self.cache_bytes)
@@ -139,6 +143,20 @@ impl Store {
             source: source.into(),
         })?;
         self.open = Some(Open { db, file });
+        Ok(())
+    }
+
+    /// sled writes while it recovers, and on a full disk it loses what was there: it is not opened then.
+    fn has_room(&self) -> Result<(), BufferError> {
+        let full = |source: std::io::Error| BufferError::Disk {
+            path: self.path.clone(),
+            source: source.into(),
+        };
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let disk = rustix::fs::statvfs(dir).map_err(|errno| full(errno.into()))?;
+        if disk.f_bavail.saturating_mul(disk.f_frsize) < ROOM_BYTES {
+            return Err(full(std::io::ErrorKind::StorageFull.into()));
+        }
         Ok(())
     }
 

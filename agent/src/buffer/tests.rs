@@ -394,5 +394,5 @@ fn a_damaged_database_is_named_with_its_cure() {
     drop(open(dir.path(), &keys, WIDE));
     std::fs::write(dir.path().join("buffer/db"), [0x5a; 5000]).expect("written");
     let error = Buffer::open(dir.path(), GENESIS, &keys, WIDE, 1 << 20).expect_err("damaged");
-    assert!(error.to_string().contains("move it away"), "{error}");
+    assert!(error.to_string().contains("set aside"), "{error}");
 }

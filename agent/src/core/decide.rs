@@ -4,11 +4,12 @@
 //! and only then asks for a signature; a key store that refuses delays the signed record, nothing else;
 //! what was interrupted is finished on the next start.
 
+use mingjing_proto::chain::Link;
 use mingjing_proto::pb::{self, Category, Decision};
 
 use super::{Core, name};
 use crate::buffer::BufferError;
-use crate::consent::{self, Ground, is_grant};
+use crate::consent::{self, Consents, Ground, is_grant};
 use crate::policy::Policy;
 
 /// Why a decision could not be taken.
@@ -136,8 +137,10 @@ impl Core {
         if !self.consents.any() {
             categories.push(Category::Device);
         }
+        // One slot that can't be overwritten does not keep the others: the gate is shut for all of them.
+        let mut destroyed = Ok(());
         for category in &categories {
-            self.keys.destroy(*category)?;
+            destroyed = destroyed.and(self.keys.destroy(*category));
         }
         self.unwritten
             .retain(|it| !categories.contains(&it.category()));
@@ -145,6 +148,33 @@ impl Core {
         for category in &categories {
             self.buffer.withdraw(&self.keys, *category)?;
         }
+        self.store_consents()?;
+        Ok(destroyed?)
+    }
+
+    /// Another enrolment than the one decided for, of another device or person: it begins without a
+    /// consent, and nothing captured under the earlier one is sent under the new one.
+    pub(super) fn begin_enrolment(&mut self, genesis: Link) -> Result<(), BufferError> {
+        if self.consents.device_id == self.device_id {
+            return Ok(());
+        }
+        if !self.consents.device_id.is_empty() {
+            tracing::warn!("this phone was enrolled again: consent has to be given anew");
+            self.end(&Category::CONSENTED, Decision::Withdrawn)?;
+            self.buffer.forget_consents(&self.keys)?;
+            let position = self.buffer.position();
+            let after_seq = position.first_seq - 1;
+            let epoch = position.epoch + 1;
+            self.buffer.relink(&self.keys, epoch, after_seq, genesis)?;
+        }
+        self.consents = Consents {
+            device_id: self.device_id.clone(),
+            ..if self.consents.device_id.is_empty() {
+                self.consents.clone()
+            } else {
+                Consents::default()
+            }
+        };
         self.store_consents()
     }
 
@@ -212,6 +242,9 @@ impl Core {
         };
         let body = pb::control::Body::Consent(signed);
         let seq = self.append_control(body, decided.clone())?;
+        if consent.decisions.iter().any(|it| !is_grant(it.decision())) {
+            self.ended_at = (self.buffer.position().epoch, seq);
+        }
         self.consents.note(&consent, &payload);
         self.consents
             .unsigned

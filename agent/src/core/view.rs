@@ -158,7 +158,9 @@ impl Core {
         let position = self.buffer.position();
         let now = self.time.now();
         let mut consents: Vec<pb::NewestConsent> = Vec::new();
-        for (_, newest) in self.buffer.consents(&self.keys)? {
+        for (_, mut newest) in self.buffer.consents(&self.keys)? {
+            let signed = newest.consent.as_ref();
+            newest.receipt = signed.and_then(|it| self.consents.receipt_of(it).cloned());
             if !consents.contains(&newest) {
                 consents.push(newest);
             }
@@ -182,6 +184,10 @@ impl Core {
             language: self.language.clone(),
             reads_through: self.letters.reads_through.clone(),
             findings_through_ms: self.letters.findings_through_ms,
+            policy_sha256: self
+                .policy
+                .as_ref()
+                .map_or_else(Vec::new, |it| it.sha256.to_vec()),
         })
     }
 

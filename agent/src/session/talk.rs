@@ -39,6 +39,8 @@ struct Talk<'a> {
     checkpoint: (u64, u64),
     checkpoint_ms: Option<u64>,
     renew_after_ms: i64,
+    /// Place of the newest withdrawal this session's hello carried.
+    said: (u64, u64),
 }
 
 /// Talks until the connection or the agent ends.
@@ -48,12 +50,12 @@ pub(super) async fn talk(
     attempt: &mut u32,
 ) -> Result<(), SessionError> {
     let (up, outbox) = mpsc::channel(OUTBOX);
-    let (hello, machine) = {
+    let (hello, machine, said) = {
         let core = shared.core();
         let held_wait_ms = millis(shared.config.held_wait);
         let position = core.buffer.position();
         let machine = Machine::new(&position, shared.config.batch_events, held_wait_ms);
-        (core.hello()?, machine)
+        (core.hello()?, machine, core.ended_at)
     };
     let mut talk = Talk {
         shared,
@@ -66,6 +68,7 @@ pub(super) async fn talk(
         checkpoint: (0, 0),
         checkpoint_ms: None,
         renew_after_ms: 0,
+        said,
     };
     talk.send(Body::Hello(hello))?;
     let mut client = pb::phone_client::PhoneClient::new(channel)
@@ -98,6 +101,7 @@ impl Talk<'_> {
                 *attempt = 0;
                 self.pump()?;
                 self.extras()?;
+                self.withdrawal()?;
                 self.renew().await;
             }
             let wait = self.wait();
@@ -218,6 +222,16 @@ impl Talk<'_> {
             self.machine.sent(last_seq);
         }
         Ok(())
+    }
+
+    /// A withdrawal waits behind nothing (wire.md §4): where a held record or a backlog is before it, a
+    /// new session's hello carries it.
+    fn withdrawal(&self) -> Result<(), SessionError> {
+        let ended_at = self.shared.core().ended_at;
+        if ended_at == self.said || self.machine.has_sent(ended_at.0, ended_at.1) {
+            return Ok(());
+        }
+        Err(SessionError::Withdrawn)
     }
 
     /// What goes beside the records.

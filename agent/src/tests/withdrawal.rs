@@ -131,3 +131,77 @@ fn a_refusal_needs_no_notice_and_no_network() {
     let status = phone.agent().status();
     assert_eq!(status.consent.get("messages"), Some(&"refused"));
 }
+
+/// The power fails after the slot was destroyed, with some of the gaps written or all of them, and with or
+/// without the category out of force on the disk: the next start finishes all of it.
+#[test]
+fn a_withdrawal_cut_at_any_step_is_finished_on_the_next_start() {
+    for step in 0..3 {
+        let mut phone = Phone::capturing();
+        for text in ["一", "二", "三"] {
+            phone.see(phone.message("王经理", &format!("{TEXT}{text}")));
+        }
+        let (plain, wrapped) = key_bytes(&phone, Category::Messages);
+        if step == 2 {
+            // All but the signature: the key store never answered.
+            phone.signer.refuses.store(true, Ordering::SeqCst);
+            phone
+                .decide(&[Category::Messages], Decision::Withdrawn)
+                .expect_err("it refuses");
+            phone.signer.refuses.store(false, Ordering::SeqCst);
+        }
+        phone.agent = None;
+        let mut keys = keys::Keys::open(&phone.dir.path().join("keys"), &[4; 32]).expect("keys");
+        keys.destroy(Category::Messages).expect("destroyed");
+        if step == 1 {
+            let cap = buffer::Cap {
+                bytes: 1 << 30,
+                age_ms: i64::MAX / 4,
+            };
+            let dir = phone.dir.path();
+            let mut buffer =
+                buffer::Buffer::open(dir, [0; 32], &keys, cap, 1 << 20).expect("opened");
+            buffer
+                .withdraw(&keys, Category::Messages)
+                .expect("withdrawn");
+        }
+        drop(keys);
+        phone.start();
+        let status = phone.agent().status();
+        assert!(!status.granted.contains(&"messages"), "step {step}");
+        assert_eq!(status.consent.get("messages"), Some(&"withdrawn"));
+        assert!(phone.waiting().is_empty(), "step {step}");
+        let gone: u64 = phone.gaps().iter().map(|gap| gap.counts[0].count).sum();
+        assert_eq!(gone, 3, "step {step}");
+        let signed = phone.agent().consents().expect("read");
+        let newest = signed.iter().max_by_key(|it| it.seq).expect("one");
+        let consent = newest.consent.as_ref().expect("signed");
+        let consent = pb::Consent::decode(&*consent.payload).expect("a consent");
+        assert_eq!(consent.decisions[0].decision(), Decision::Withdrawn);
+        assert!(!is_in_files(phone.dir.path(), &plain));
+        assert!(!is_in_files(phone.dir.path(), &wrapped));
+    }
+}
+
+/// Another enrolment is another device, and maybe another person: no consent, no content, no ring of the
+/// earlier one goes on under it.
+#[test]
+fn enrolling_again_begins_without_the_earlier_consent() {
+    let mut phone = Phone::capturing();
+    phone.see(phone.message("王经理", TEXT));
+    phone.agent = None;
+    let mut identity = phone.company.identity(phone.signer.as_ref());
+    identity.device_id = vec![6; 16];
+    identity.store(phone.dir.path()).expect("stored");
+    for _ in 0..2 {
+        phone.start();
+        let status = phone.agent().status();
+        assert!(status.granted.is_empty());
+        assert_eq!((status.policy_version, status.epoch), (0, 2));
+        assert!(phone.waiting().is_empty());
+        let hello = phone.agent().shared.core().hello().expect("a hello");
+        assert_eq!((hello.consents.len(), hello.first_seq), (0, 1));
+        let gone: u64 = phone.gaps().iter().map(|gap| gap.counts[0].count).sum();
+        assert_eq!(gone, 1);
+    }
+}

@@ -200,6 +200,7 @@ mod tests {
                 "rolled_back",
                 "server_lost",
                 "audit_contradicted",
+                "enrolled_again",
             ],
         );
         family("capture", coverage::STATES);

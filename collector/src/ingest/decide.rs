@@ -59,7 +59,13 @@ pub(super) fn events(view: &View, record: &Record, events: &pb::Events, now_ms: 
     let mut refused = Vec::new();
     for (index, activity) in (0..).zip(&events.activities) {
         let at_ms = activity.at_ms;
-        let reason = if at_ms > now_ms + AHEAD_MS || at_ms < now_ms - OLD_MS {
+        // A boot that never got an anchor is over when its events come: they lie before now (wire.md §6).
+        let ahead_ms = if activity.time_source() == pb::TimeSource::Wall {
+            0
+        } else {
+            AHEAD_MS
+        };
+        let reason = if at_ms > now_ms + ahead_ms || at_ms < now_ms - OLD_MS {
             RefusalReason::TimeNotCredible
         } else if suspended_ms.is_some_and(|suspended_ms| at_ms >= suspended_ms) {
             RefusalReason::AccountSuspended

@@ -1,8 +1,8 @@
 //! One session from `Hello` to its end.
 //!
 //! Invariants: outcomes are answered in the order their batches came; after a hole or a hold everything
-//! is dropped until the wanted seq comes; a batch whose commit found the head elsewhere makes the
-//! session read its position again.
+//! is dropped until the wanted seq comes; nothing is acknowledged that was not compared by its link; a
+//! batch whose commit found the head elsewhere ends the session, and the next hello compares positions.
 
 mod news;
 
@@ -24,13 +24,14 @@ use super::live::{Live, Place, Signal};
 use super::pace::Pace;
 use crate::audit::checkpoints;
 use crate::changes::{Changes, Kind};
-use crate::devices::{self, Alarm};
+use crate::devices::{self, Alarm, Head};
 use crate::error::{Error, Result};
 use crate::ingest::{self, Committer, Outcome, Stop, View};
 use crate::seal::{KeyName, NO_DAY, Purpose};
 use crate::{Shared, consent, letters, notice, packs, policy};
 
 const HELLO: Duration = Duration::from_secs(15);
+const MOVED: Error = Error::Unavailable("another session moved this phone's position");
 
 type Answer = (Pending, Option<Result<Outcome>>);
 // `Sync` as well, so that a session may be borrowed across an await.
@@ -40,7 +41,6 @@ type Answers = FuturesOrdered<Pin<Box<dyn Future<Output = Answer> + Send + Sync>
 #[derive(Debug)]
 struct Pending {
     began: tokio::time::Instant,
-    generation: u64,
     epoch: u64,
     through: u64,
     refused: Vec<pb::Refused>,
@@ -67,12 +67,16 @@ pub(super) struct Session {
     view: View,
     down: Down,
     answers: Answers,
-    /// Grows when the view was read anew: outcomes of before are void.
-    generation: u64,
+    /// Last seq of the present epoch that this session has compared by links: nothing beyond it is
+    /// acknowledged, because what the phone holds there may be another history.
+    agreed: u64,
     /// Everything is dropped until the wanted seq comes.
     dropping: bool,
     held: bool,
+    /// The phone is going through an epoch that has ended; this is its end.
+    ended: Option<Head>,
     policy_sent: u32,
+    policy_sha256: Vec<u8>,
     notice_sent: u32,
     pack_sent: u32,
     told: news::Told,
@@ -174,10 +178,12 @@ impl Door {
             view,
             down: self.down,
             answers: FuturesOrdered::new(),
-            generation: 0,
+            agreed: 0,
             dropping: false,
             held: false,
+            ended: None,
             policy_sent: 0,
+            policy_sha256: Vec::new(),
             notice_sent: 0,
             pack_sent: 0,
             told: news::Told::from_hello(&hello)?,
@@ -200,9 +206,15 @@ impl Session {
         hello::adopt_consents(&shared, &mut self.view, &hello.consents).await?;
         let position = hello::position(&shared, &mut self.view, &hello).await?;
         self.dropping = position.new_epoch.is_some();
+        self.ended = position.ended;
+        self.agreed = if position.new_epoch.is_some() {
+            0
+        } else {
+            hello.first_seq - 1
+        };
         let welcome = pb::Welcome {
             server_time_ms: shared.clock.now_ms(),
-            epoch: self.view.head.epoch,
+            epoch: position.epoch,
             through: position.through,
             through_link: position.link.to_vec(),
             limits: Some(pb::Limits {
@@ -219,6 +231,7 @@ impl Session {
         };
         self.send(to_device::Body::Welcome(welcome)).await?;
         self.policy_sent = hello.policy_version;
+        self.policy_sha256 = hello.policy_sha256;
         self.notice_sent = hello.notice_version;
         self.pack_sent = hello.pack_version;
         self.send_documents().await?;
@@ -235,12 +248,14 @@ impl Session {
             self.send(to_device::Body::Signed(signed)).await?;
             self.notice_sent = newest.version;
         }
-        let current = policy::current(&shared, &self.view.device).await?;
+        let phone_has = (self.policy_sent, &self.policy_sha256[..]);
+        let current = policy::current(&shared, &self.view.device, phone_has).await?;
         if current.version != self.policy_sent {
             let signed = shared
                 .ca
                 .sign(pb::SignedKind::Policy, current.bytes.clone())?;
             self.policy_sent = current.version;
+            self.policy_sha256.clone_from(&current.sha256);
             self.view.give(&shared.db, current).await?;
             self.send(to_device::Body::Signed(signed)).await?;
         }
@@ -335,7 +350,7 @@ impl Session {
                 Err(Error::Invalid("a session has one hello".to_owned()))
             }
             from_device::Body::Batch(batch) => self.batch(&batch).await,
-            from_device::Body::Checkpoint(checkpoint) => self.checkpoint(&checkpoint),
+            from_device::Body::Checkpoint(checkpoint) => self.checkpoint(&checkpoint).await,
             from_device::Body::GrantProof(proof) => {
                 // The consent record it proves may still be on its way to the disk.
                 self.drain().await?;
@@ -375,14 +390,28 @@ impl Session {
         }
     }
 
-    fn checkpoint(&self, checkpoint: &pb::Checkpoint) -> Result<()> {
+    /// A checkpoint binds the phone to its chain: one over another link than the stored is a fork it has
+    /// signed itself.
+    async fn checkpoint(&self, checkpoint: &pb::Checkpoint) -> Result<()> {
         use mingjing_proto::{chain, device_signed};
         let link = checkpoint.link[..]
             .try_into()
             .map_err(|_| Error::Invalid("a link is 32 bytes".to_owned()))?;
-        let bytes = chain::checkpoint_bytes(checkpoint.epoch, checkpoint.seq, &link);
+        let (epoch, seq) = (checkpoint.epoch, checkpoint.seq);
+        let bytes = chain::checkpoint_bytes(epoch, seq, &link);
         device_signed::verify(&self.view.device.point, &bytes, &checkpoint.signature)
-            .map_err(|_| Error::Invalid("a checkpoint is not signed by this phone".to_owned()))
+            .map_err(|_| Error::Invalid("a checkpoint is not signed by this phone".to_owned()))?;
+        let stored = self.view.link_at(&self.shared, epoch, seq).await?;
+        if stored.is_none_or(|stored| stored == link) {
+            return Ok(());
+        }
+        let alarm = Alarm {
+            device: self.view.device.device,
+            at_ms: self.shared.clock.now_ms(),
+            kind: "fork".to_owned(),
+            detail: format!("a checkpoint over seq {seq} of epoch {epoch} signs another link"),
+        };
+        devices::alarm(&self.shared.db, &alarm).await
     }
 
     async fn batch(&mut self, batch: &pb::Batch) -> Result<()> {
@@ -390,17 +419,20 @@ impl Session {
         let records =
             validate::records(batch).map_err(|error| Error::Invalid(error.to_string()))?;
         let head = self.view.head;
+        if let Some(ended) = self.ended.filter(|ended| ended.epoch == batch.epoch) {
+            return self.compare(ended, &records).await;
+        }
         if batch.epoch != head.epoch || (self.dropping && records[0].first_seq > head.seq + 1) {
             return Ok(());
         }
         self.dropping = false;
         let shared = self.shared.clone();
         let decided = ingest::decide(&shared, &mut self.view, records).await?;
+        self.agreed = self.agreed.max(decided.through.unwrap_or(0));
         let mut pending = Pending {
             began,
-            generation: self.generation,
             epoch: self.view.head.epoch,
-            through: self.view.head.seq,
+            through: self.agreed,
             refused: Vec::new(),
             findings: Vec::new(),
             resend_from: 0,
@@ -440,6 +472,30 @@ impl Session {
         Ok(())
     }
 
+    /// Tells a phone which of the records it sends again from an ended epoch are stored; the first that is
+    /// not begins the new epoch.
+    async fn compare(&mut self, ended: Head, records: &[validate::Record]) -> Result<()> {
+        let shared = self.shared.clone();
+        let (through, differs) = ingest::compare(&shared, &self.view, ended, records).await?;
+        self.send(to_device::Body::Ack(pb::Ack {
+            epoch: ended.epoch,
+            through,
+            ..Default::default()
+        }))
+        .await?;
+        if !differs {
+            return Ok(());
+        }
+        self.ended = None;
+        self.dropping = true;
+        self.agreed = 0;
+        let position = hello::leave(&shared, &mut self.view, ended, through).await?;
+        match position.new_epoch {
+            Some(new_epoch) => self.send(to_device::Body::NewEpoch(new_epoch)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Answers everything under way.
     async fn drain(&mut self) -> Result<()> {
         while let Some(answer) = self.answers.next().await {
@@ -449,31 +505,11 @@ impl Session {
     }
 
     async fn answer(&mut self, (pending, outcome): Answer) -> Result<()> {
-        if pending.generation != self.generation {
-            return Ok(());
-        }
         match outcome {
             None | Some(Ok(Outcome::Stored)) => {}
             Some(Err(error)) => return Err(error),
-            Some(Ok(Outcome::Stale)) => {
-                let shared = self.shared.clone();
-                self.generation += 1;
-                self.view = View::load(&shared, self.view.device.device).await?;
-                if !self.view.active() {
-                    return Err(Error::Revoked);
-                }
-                self.dropping = true;
-                let head = self.view.head;
-                return self
-                    .send(to_device::Body::Ack(pb::Ack {
-                        epoch: head.epoch,
-                        through: head.seq,
-                        resend_from: head.seq + 1,
-                        held: None,
-                        refused: Vec::new(),
-                    }))
-                    .await;
-            }
+            // Only the links of a new hello can tell how the two histories stand to each other.
+            Some(Ok(Outcome::Stale)) => return Err(MOVED),
         }
         self.send(to_device::Body::Ack(pb::Ack {
             epoch: pending.epoch,
@@ -529,7 +565,9 @@ impl Session {
         .execute(shared.db.writer())
         .await?;
         let next = self.view.head.epoch + 1;
-        let position = hello::new_epoch(&shared, &mut self.view, next, after_seq, "fork").await?;
+        let agreed = (epoch, after_seq);
+        let position = hello::new_epoch(&shared, &mut self.view, next, agreed, "fork").await?;
+        self.agreed = 0;
         self.dropping = true;
         match position.new_epoch {
             Some(new_epoch) => self.send(to_device::Body::NewEpoch(new_epoch)).await,
