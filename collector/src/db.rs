@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Row, SqlSafeStr, Transaction};
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Row, SqlSafeStr, Transaction,
+};
 
 use crate::error::{Error, Result};
 
@@ -54,6 +56,20 @@ pub async fn take_turn(connection: &mut AnyConnection, job: &str) -> Result<()> 
     .bind(job)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+async fn prepare(connection: &mut AnyConnection) -> std::result::Result<(), sqlx::Error> {
+    for pragma in [
+        "pragma busy_timeout = 10000",
+        "pragma journal_mode = wal",
+        "pragma synchronous = full",
+        "pragma secure_delete = on",
+        "pragma wal_autocheckpoint = 4000",
+        "pragma cache_size = -32768",
+    ] {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
@@ -106,22 +122,12 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(30))
                 .idle_timeout(None)
                 .max_lifetime(None)
-                .after_connect(|connection, _| {
-                    Box::pin(async move {
-                        for pragma in [
-                            "pragma busy_timeout = 10000",
-                            "pragma journal_mode = wal",
-                            "pragma synchronous = full",
-                            "pragma secure_delete = on",
-                            "pragma wal_autocheckpoint = 4000",
-                            "pragma cache_size = -32768",
-                        ] {
-                            sqlx::query(pragma).execute(&mut *connection).await?;
-                        }
-                        Ok(())
-                    })
-                })
+                .after_connect(|connection, _| Box::pin(prepare(connection)))
         };
+        // A pool tries again and again and then says only that it waited: this one says why.
+        let mut first = AnyConnection::connect(&url).await?;
+        prepare(&mut first).await?;
+        first.close().await?;
         let writer = pool(1).connect(&url).await?;
         let reader = pool(4).connect(&url).await?;
         Ok(Self {
@@ -185,6 +191,16 @@ impl Db {
             Engine::Sqlite => "begin immediate",
             Engine::Postgres => "begin",
         };
+        let begun = self.writer.begin_with(statement).await;
+        if !matches!(begun, Err(sqlx::Error::InvalidSavePointStatement)) {
+            return Ok(begun?);
+        }
+        // SQLite rolled the last transaction back by itself, as on a full disk, and the driver's own
+        // rollback found nothing: it would count that transaction for ever.
+        let stuck = self.writer.acquire().await?;
+        if let Err(error) = stuck.close().await {
+            tracing::debug!(%error, "a connection did not close");
+        }
         Ok(self.writer.begin_with(statement).await?)
     }
 

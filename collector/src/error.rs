@@ -101,22 +101,31 @@ impl Error {
 
     /// What an operator does about it, for the log; empty when the text says it already.
     pub fn cure(&self) -> &'static str {
-        let Self::Database(error) = self else {
+        let text = if let Self::Database(error) = self {
+            error.to_string()
+        } else if let Self::Migration(error) = self {
+            error.to_string()
+        } else {
             return "";
         };
-        let text = error.to_string();
         let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
         // The engines' own words; the codes are not in both drivers' texts.
         if has(&["disk is full", "No space left", "File too large"]) {
             "free or add disk space; phones keep everything and send it again by themselves"
-        } else if has(&["readonly database", "read-only"]) {
+        } else if has(&[
+            "readonly database",
+            "read-only",
+            "unable to open database file",
+        ]) {
             "make the data folder writable for the collector's user; nothing is lost meanwhile"
         } else if has(&["malformed", "not a database", "invalid page"]) {
             "the database is damaged: stop, keep a copy, restore the last backup"
         } else if has(&["disk I/O error"]) {
             "look at the disk and the kernel log; phones keep everything and send it again"
-        } else if matches!(error, sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
-            || has(&["terminating connection", "shutting down", "starting up"])
+        } else if matches!(
+            self,
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
+        ) || has(&["terminating connection", "shutting down", "starting up"])
         {
             "start the database or the way to it; the collector reconnects by itself"
         } else {

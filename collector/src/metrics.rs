@@ -178,28 +178,23 @@ async fn metrics(State(watched): State<Watched>) -> impl IntoResponse {
     )
 }
 
-async fn ready(State(watched): State<Watched>) -> (StatusCode, &'static str) {
+async fn ready(State(watched): State<Watched>) -> (StatusCode, String) {
+    let not = |text: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
     if !watched.committer.is_alive() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the committer has stopped\n",
-        );
+        return not("the committer has stopped");
+    }
+    if let Some(cure) = watched.committer.failing() {
+        return not(&format!("the newest batch could not be stored: {cure}"));
     }
     let name = &watched.shared.config.collector;
     let written = tokio::time::timeout(READY, watched.shared.db.write_mark(name)).await;
     match written {
-        Ok(Ok(())) => (StatusCode::OK, "ready\n"),
+        Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
         Ok(Err(error)) => {
             let cure = error.cure();
             tracing::warn!(error = &error as &dyn std::error::Error, cure, "not ready");
-            (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database can't be written\n",
-            )
+            not(&format!("the database can't be written: {cure}"))
         }
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the database does not answer\n",
-        ),
+        Err(_) => not("the database does not answer"),
     }
 }

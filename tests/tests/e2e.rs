@@ -11,6 +11,7 @@ mod e2e {
     mod backup;
     mod chains;
     mod collectors;
+    mod disks;
     mod enrolment;
     mod faults;
     mod kill;

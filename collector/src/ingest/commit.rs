@@ -4,12 +4,14 @@
 //! only its own batch; an SQL error makes every batch of the group try once alone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mingjing_proto::vocabulary::Named;
 use prometheus_client::metrics::gauge::Gauge;
 use sqlx::Row;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Prepared;
@@ -47,6 +49,18 @@ type Job = (Prepared, oneshot::Sender<Result<Outcome>>);
 pub struct Committer {
     sender: mpsc::Sender<Job>,
     queue: Gauge,
+    failing: Failing,
+}
+
+/// When a batch last could not be stored and what would cure it; `None` once one was stored again.
+type Failing = Arc<Mutex<Option<(Instant, &'static str)>>>;
+
+/// How long a failure is told when no other batch comes: nobody may be sending any.
+const TOLD: Duration = Duration::from_secs(30);
+
+fn set(failing: &Failing, cure: Option<&'static str>) {
+    let now = Instant::now();
+    *failing.lock().expect("no panic while holding it") = cure.map(|cure| (now, cure));
 }
 
 impl Committer {
@@ -57,8 +71,13 @@ impl Committer {
     ) -> (Arc<Self>, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let queue = shared.metrics.queue.clone();
-        let committer = Arc::new(Self { sender, queue });
-        let task = tokio::spawn(run(shared, receiver, stop));
+        let failing = Failing::default();
+        let task = tokio::spawn(run(shared, receiver, stop, failing.clone()));
+        let committer = Arc::new(Self {
+            sender,
+            queue,
+            failing,
+        });
         (committer, task)
     }
 
@@ -73,13 +92,26 @@ impl Committer {
         Ok(outcome)
     }
 
+    /// Why the newest batch could not be stored, as the cure for it.
+    pub fn failing(&self) -> Option<&'static str> {
+        let failing = *self.failing.lock().expect("no panic while holding it");
+        failing
+            .filter(|(since, _)| since.elapsed() < TOLD)
+            .map(|(_, cure)| cure)
+    }
+
     /// Whether batches can still be handed in.
     pub fn is_alive(&self) -> bool {
         !self.sender.is_closed()
     }
 }
 
-async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: CancellationToken) {
+async fn run(
+    shared: Arc<Shared>,
+    mut receiver: mpsc::Receiver<Job>,
+    stop: CancellationToken,
+    failing: Failing,
+) {
     loop {
         let first = tokio::select! {
             job = receiver.recv() => job,
@@ -104,6 +136,7 @@ async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: Cance
         let refs: Vec<&Prepared> = group.iter().map(|(prepared, _)| prepared).collect();
         match commit(&shared, &refs).await {
             Ok(outcomes) => {
+                set(&failing, None);
                 for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
                     // The session may be gone; what is stored is stored.
                     drop(reply.send(Ok(outcome)));
@@ -119,11 +152,15 @@ async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: Cance
                 );
                 // Nobody answers: waiting as long again for each batch would only hold the phones up.
                 let mut away = is_away(&error);
+                set(&failing, Some(cure));
                 for (prepared, reply) in group {
                     let answer = if away {
                         Err(Error::Unavailable("the database does not answer"))
                     } else {
                         let alone = commit(&shared, &[&prepared]).await;
+                        if alone.is_ok() {
+                            set(&failing, None);
+                        }
                         alone.map(|outcomes| outcomes[0])
                     };
                     away = away || answer.as_ref().is_err_and(is_away);
@@ -149,7 +186,7 @@ fn is_away(error: &Error) -> bool {
 
 async fn commit(shared: &Shared, group: &[&Prepared]) -> Result<Vec<Outcome>> {
     let now_ms = shared.clock.now_ms();
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let mut tx = shared.db.begin().await?;
     let mut outcomes = Vec::with_capacity(group.len());
     let mut stored = Vec::with_capacity(group.len());
