@@ -53,12 +53,14 @@ async fn postgresql_that_dies_in_the_middle_of_a_commit_keeps_nothing_of_it() {
         .await
         .unwrap();
     line.say(10).unwrap();
+    // Not the holder's: within a transaction the server shows the same moment again and again.
+    let mut watcher = sqlx::PgConnection::connect(&url).await.unwrap();
     until("a commit that waits", async || {
         let waiting: i64 = sqlx::query_scalar(
             "select count(*) from pg_stat_activity
              where wait_event_type = 'Lock' and query like 'insert into tallies%'",
         )
-        .fetch_one(&mut holder)
+        .fetch_one(&mut watcher)
         .await
         .unwrap();
         waiting > 0

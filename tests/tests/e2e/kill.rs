@@ -10,8 +10,8 @@ use mingjing_tests::clock::SimClock;
 use mingjing_tests::harness::{Collector, PASSWORD, SETTINGS, free_port};
 use mingjing_tests::oracle;
 use mingjing_tests::phone::{self, Phone, account_page, message};
-use mingjing_tests::scene::Engine;
 use mingjing_tests::proxy::Proxy;
+use mingjing_tests::scene::Engine;
 use tokio::process::{Child, Command};
 
 const NODE: &str = env!("CARGO_BIN_EXE_node");

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use mingjing_collector::MASTER_KEY_FILE;
 use mingjing_collector::backup::{self, Backup, Header, Secret};
 use mingjing_collector::config;
 use mingjing_collector::db::Db;
-use mingjing_collector::gaps;
+use mingjing_collector::{gaps, master};
 use mingjing_proto::pb::{Category, Decision};
 use mingjing_tests::harness::Collector;
 use mingjing_tests::line::{Line, nothing_lost_or_doubled, stored_once};
@@ -244,8 +243,8 @@ async fn restored(engine: Engine, of: &Collector, dir: &Path, file: &[u8]) -> Co
     let (before, _) = settings.split_once("[store]").unwrap();
     let settings = format!("{before}[store]\nurl = \"{url}\"\n");
     std::fs::write(dir.join(config::FILE), settings).unwrap();
-    let key = dir.join(MASTER_KEY_FILE);
-    std::fs::copy(of.dir().join(MASTER_KEY_FILE), &key).unwrap();
+    let key = dir.join(master::FILE);
+    std::fs::copy(of.dir().join(master::FILE), &key).unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let db = Db::open(&url, dir).await.unwrap();
     let opened = Backup::open(&secret(), file).unwrap();
