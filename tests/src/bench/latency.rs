@@ -26,6 +26,8 @@ use crate::raw::RawPhone;
 const PHONES: usize = 8;
 /// Time between an alert and the next signal.
 const PAUSE: Duration = Duration::from_millis(25);
+/// Several rounds of the collector's polling.
+const QUIET: Duration = Duration::from_secs(1);
 /// Longer than this and the bench fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -135,7 +137,7 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
 
     let mut cases = Vec::new();
     for &rate in &arguments.background {
-        let mut alerts = browser.alerts(&filter()).await?;
+        let mut alerts = listen(&browser).await?;
         let background = Background::start(phones, rate);
         let began = now();
         let spread = signals(&agent, &clock, &mut alerts, arguments.seconds, rate).await?;
@@ -147,8 +149,8 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
         });
         phones = background.end().await?;
     }
+    let mut alerts = listen(&browser).await?;
     let background = Background::start(phones, arguments.pushed_at);
-    let mut alerts = browser.alerts(&filter()).await?;
     let began = now();
     let (durable, pushed) = receipts(&mut probe, &mut alerts, arguments).await?;
     for (path, spread) in [
@@ -171,8 +173,12 @@ pub async fn run(arguments: &Arguments, program: &Path) -> anyhow::Result<Report
     })
 }
 
-fn filter() -> String {
-    format!("state=all&rule={LOAD_RULE_ID}")
+/// The probe's alerts, from now on: a stream that has just opened is told of recent ones once more.
+async fn listen(browser: &Browser) -> anyhow::Result<Alerts> {
+    let filter = format!("state=all&rule={LOAD_RULE_ID}");
+    let mut alerts = browser.alerts(&filter).await?;
+    while alerts.next(QUIET).await.is_ok() {}
+    Ok(alerts)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
