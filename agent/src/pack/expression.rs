@@ -175,7 +175,7 @@ fn shared(needs: &[Letters]) -> Vec<Letters> {
     )]
 }
 
-/// `\d` and `\s` as what the apps write: the engine knows ASCII's only, and they write wider spaces too.
+/// `\d`, `\s` and `\w` as what the apps write: the engine knows ASCII's only, and they write wider spaces too.
 fn plain_classes(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut in_class = false;
@@ -185,6 +185,7 @@ fn plain_classes(text: &str) -> String {
             '\\' => {
                 let class = match chars.next() {
                     Some('d') => "0-9",
+                    Some('w') => "0-9A-Za-z_",
                     Some('s') => " \\t\\n\\x{a0}\\x{3000}",
                     Some(other) => {
                         plain.push('\\');
