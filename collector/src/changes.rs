@@ -99,17 +99,6 @@ impl Changes {
         drop(self.sender.send(change));
     }
 
-    /// Tells this process alone that it has to read again what it holds.
-    pub fn announce_reload(&self) {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).expect("the system gives random bytes");
-        self.announce(Change {
-            id: i64::from_be_bytes(bytes) & i64::MAX,
-            kind: Kind::Reload,
-            subject: String::new(),
-        });
-    }
-
     /// Polls the table for what other collectors wrote, until `stop`.
     ///
     /// `now_ms` is read each round. A change of this process is announced a second time here; hearers are idempotent.

@@ -255,7 +255,6 @@ impl Shared {
             .rules
             .write()
             .expect("no panic while holding the rules") = rules;
-        self.changes.announce_reload();
         Ok(())
     }
 }

@@ -89,7 +89,6 @@ impl View {
             .await?
             .and_then(Hours::new);
         self.register = register(db, &self.policies).await?;
-        self.rules = shared.rules();
         Ok(())
     }
 

@@ -427,6 +427,8 @@ impl Session {
         }
         self.dropping = false;
         let shared = self.shared.clone();
+        // Asked each time: rules read anew count from the next batch, however long a session lasts.
+        self.view.rules = shared.rules();
         let decided = ingest::decide(&shared, &mut self.view, records).await?;
         self.agreed = self.agreed.max(decided.through.unwrap_or(0));
         let mut pending = Pending {
