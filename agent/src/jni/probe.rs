@@ -23,8 +23,9 @@ pub fn log<'local>(env: EnvUnowned<'local>, _class: JClass<'local>, path: JByteA
         let path = env.convert_byte_array(&path)?;
         let file = File::create(&*String::from_utf8_lossy(&path)).map_err(CallError::Thread)?;
         let started = tracing_subscriber::fmt()
+            // `jni` logs while a thread's locals are destroyed, where the writer's own is gone already.
             .with_env_filter(tracing_subscriber::EnvFilter::new(
-                "debug,mingjing_agent=trace",
+                "debug,jni=off,mingjing_agent=trace",
             ))
             .with_writer(file)
             .with_ansi(false)
