@@ -2,11 +2,11 @@
 //!
 //! Invariants: the root's private key is sealed under the master key and opened in this module only;
 //! a phone's certificate serves TLS clients only and names the device; a signing certificate signs one
-//! kind of message only.
+//! kind of message only, and is replaced long before it ends.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use mingjing_proto::chain::{Link, sha256};
 use mingjing_proto::ids::DeviceId;
@@ -19,7 +19,6 @@ use rcgen::{
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivatePkcs8KeyDer};
 use sqlx::Row;
-use strum::VariantArray;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
@@ -31,6 +30,8 @@ use crate::seal::Sealer;
 const ROOT_DAYS: i64 = 3650;
 const SERVER_DAYS: i64 = 90;
 const SIGNING_DAYS: i64 = 90;
+// A signature made on the last day has as long again to reach a phone and be checked.
+const SIGNING_USED_DAYS: i64 = 45;
 // Phones' clocks may be a little behind.
 const BACKDATE_MS: i64 = 3_600_000;
 
@@ -57,7 +58,22 @@ pub struct DeviceKey {
 pub struct Ca {
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
-    signers: HashMap<SignedKind, (CertificateDer<'static>, KeyPair)>,
+    signers: RwLock<HashMap<SignedKind, Arc<Signer>>>,
+}
+
+/// What signs one kind of message for some weeks.
+struct Signer {
+    certificate: CertificateDer<'static>,
+    key: KeyPair,
+    made_ms: i64,
+}
+
+impl Signer {
+    /// Also false when the clock went back to before the certificate.
+    fn serves(&self, now_ms: i64) -> bool {
+        let age_ms = now_ms - self.made_ms;
+        (-BACKDATE_MS..SIGNING_USED_DAYS * DAY_MS).contains(&age_ms)
+    }
 }
 
 impl fmt::Debug for Ca {
@@ -119,8 +135,8 @@ impl Ca {
         Ok(())
     }
 
-    /// Opens the root and makes this start's signing certificates.
-    pub async fn open(db: &Db, sealer: &Sealer, now_ms: i64) -> Result<Self> {
+    /// Opens the root.
+    pub async fn open(db: &Db, sealer: &Sealer) -> Result<Self> {
         let value = async |name: &'static str| -> Result<Vec<u8>> {
             let row = sqlx::query("select value from meta where name = $1")
                 .bind(name)
@@ -142,27 +158,11 @@ impl Ca {
             })?;
         let key = KeyPair::try_from(&key[..]).map_err(failed)?;
         let issuer = Issuer::from_ca_cert_der(&root, key).map_err(failed)?;
-        let mut ca = Self {
+        Ok(Self {
             root,
             issuer,
-            signers: HashMap::new(),
-        };
-        for &kind in SignedKind::VARIANTS {
-            if let Some(oid) = signed::extended_key_usage(kind) {
-                let key = KeyPair::generate().map_err(failed)?;
-                let usage = ExtendedKeyUsagePurpose::Other(oid);
-                let certificate = ca.issue(
-                    &key,
-                    "Mingjing signer",
-                    usage,
-                    &[],
-                    now_ms,
-                    SIGNING_DAYS * DAY_MS,
-                )?;
-                ca.signers.insert(kind, (certificate, key));
-            }
-        }
-        Ok(ca)
+            signers: RwLock::default(),
+        })
     }
 
     fn issue(
@@ -273,18 +273,44 @@ impl Ca {
     }
 
     /// Signs a message for phones.
-    pub fn sign(&self, kind: SignedKind, payload: Vec<u8>) -> Result<pb::Signed> {
-        let (certificate, key) = self
-            .signers
-            .get(&kind)
-            .ok_or_else(|| Error::Authority("no signer for this kind".to_owned()))?;
-        let signature = key.sign(&signed::bytes(kind, &payload)).map_err(failed)?;
+    pub fn sign(&self, kind: SignedKind, payload: Vec<u8>, now_ms: i64) -> Result<pb::Signed> {
+        let signer = self.signer(kind, now_ms)?;
+        let signature = signer
+            .key
+            .sign(&signed::bytes(kind, &payload))
+            .map_err(failed)?;
         Ok(pb::Signed {
             kind: kind.into(),
             payload,
-            certificate_chain: vec![certificate.to_vec()],
+            certificate_chain: vec![signer.certificate.to_vec()],
             signature,
         })
+    }
+
+    /// The kind's signer, made when there is none that serves now.
+    fn signer(&self, kind: SignedKind, now_ms: i64) -> Result<Arc<Signer>> {
+        let held = "no panic while holding the signers";
+        if let Some(signer) = self.signers.read().expect(held).get(&kind)
+            && signer.serves(now_ms)
+        {
+            return Ok(signer.clone());
+        }
+        let oid = signed::extended_key_usage(kind)
+            .ok_or_else(|| Error::Authority("no signer for this kind".to_owned()))?;
+        let key = KeyPair::generate().map_err(failed)?;
+        let usage = ExtendedKeyUsagePurpose::Other(oid);
+        let lasts_ms = SIGNING_DAYS * DAY_MS;
+        let certificate = self.issue(&key, "Mingjing signer", usage, &[], now_ms, lasts_ms)?;
+        let signer = Arc::new(Signer {
+            certificate,
+            key,
+            made_ms: now_ms,
+        });
+        self.signers
+            .write()
+            .expect(held)
+            .insert(kind, signer.clone());
+        Ok(signer)
     }
 }
 
@@ -351,8 +377,8 @@ mod tests {
             Ca::create(&db, &sealer, "示例", now).await,
             Err(Error::Conflict(_))
         ));
-        let ca = Ca::open(&db, &sealer, now).await.unwrap();
-        assert!(Ca::open(&db, &Sealer::new(&[4; 32]), now).await.is_err());
+        let ca = Ca::open(&db, &sealer).await.unwrap();
+        assert!(Ca::open(&db, &Sealer::new(&[4; 32])).await.is_err());
 
         let key = KeyPair::generate().unwrap();
         let csr = CertificateParams::default()
@@ -363,5 +389,34 @@ mod tests {
         let (chain, _) = ca.device_certificate(&key, device, now, 7).unwrap();
         assert_eq!(device_of(&chain[0]).unwrap().0, device);
         assert!(DeviceKey::from_csr(b"garbage").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_signing_certificate_is_replaced_long_before_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open("", dir.path()).await.unwrap();
+        let sealer = Sealer::new(&[3; 32]);
+        let start = 1_700_000_000_000;
+        Ca::create(&db, &sealer, "示例", start).await.unwrap();
+        let ca = Ca::open(&db, &sealer).await.unwrap();
+        let sign = |now_ms| {
+            let kind = SignedKind::Policy;
+            let envelope = ca.sign(kind, b"policy".to_vec(), now_ms).unwrap();
+            assert!(ca.has_signed(&envelope, kind));
+            let leaf = &envelope.certificate_chain[0];
+            let (_, leaf) = X509Certificate::from_der(leaf).unwrap();
+            let validity = leaf.validity();
+            let day = |ms: i64| (ms - now_ms) / DAY_MS;
+            assert!(validity.not_before.timestamp() * 1000 <= now_ms);
+            assert!(day(validity.not_after.timestamp() * 1000) >= 45);
+            leaf.raw_serial().to_vec()
+        };
+        let first = sign(start);
+        assert_eq!(sign(start + 44 * DAY_MS), first);
+        let second = sign(start + 46 * DAY_MS);
+        assert_ne!(second, first);
+        assert_ne!(sign(start + 200 * DAY_MS), second);
+        // The clock was a year ahead and is put right.
+        assert_ne!(sign(start), second);
     }
 }

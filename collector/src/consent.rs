@@ -363,7 +363,7 @@ pub async fn prove(
     let accepted = receipt.accepted;
     let receipt = shared
         .ca
-        .sign(SignedKind::ConsentReceipt, receipt.encode_to_vec())?;
+        .sign(SignedKind::ConsentReceipt, receipt.encode_to_vec(), now_ms)?;
     if accepted {
         sqlx::query(
             "update consents set accepted = 1 where device = $1 and epoch = $2 and seq = $3",

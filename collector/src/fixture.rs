@@ -61,7 +61,7 @@ impl Fixture {
         Ca::create(&db, &sealer, "测试公司", NOW_MS).await.unwrap();
         let shared = Arc::new(Shared {
             config: Config::parse("", dir.path()).unwrap(),
-            ca: Ca::open(&db, &sealer, NOW_MS).await.unwrap(),
+            ca: Ca::open(&db, &sealer).await.unwrap(),
             audit: Audit::new("c1", clock.clone()),
             changes: Changes::default(),
             attestation: crate::attestation::Roots::default(),

@@ -220,7 +220,7 @@ impl Shared {
             .zip(config.lexicons_dir.as_deref());
         let rules = RuleSet::load(None, site)?;
         let db = Db::open(&config.store_url, &config.data_dir).await?;
-        let ca = Ca::open(&db, &sealer, clock.now_ms()).await?;
+        let ca = Ca::open(&db, &sealer).await?;
         let audit = Audit::new(&config.collector, clock.clone());
         let attestation = match &config.phones.attestation_roots {
             Some(path) => attestation::Roots::load(path)?,

@@ -48,9 +48,11 @@ pub async fn sign_head(shared: &Shared) -> Result<Option<pb::Signed>> {
         link: link.to_vec(),
         at_ms: now_ms,
     };
-    let signed = shared
-        .ca
-        .sign(SignedKind::AuditCheckpoint, checkpoint.encode_to_vec())?;
+    let signed = shared.ca.sign(
+        SignedKind::AuditCheckpoint,
+        checkpoint.encode_to_vec(),
+        now_ms,
+    )?;
     let stored = sqlx::query(
         "insert into audit_checkpoints (collector, seq, at_ms, signed) values ($1, $2, $3, $4)
          on conflict do nothing",

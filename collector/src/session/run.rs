@@ -241,10 +241,13 @@ impl Session {
     /// Sends notice, policy and packs when the phone has others.
     async fn send_documents(&mut self) -> Result<()> {
         let shared = self.shared.clone();
+        let now_ms = shared.clock.now_ms();
         if let Some(newest) = notice::newest(&shared.db).await?
             && newest.version != self.notice_sent
         {
-            let signed = shared.ca.sign(pb::SignedKind::Notice, newest.bytes)?;
+            let signed = shared
+                .ca
+                .sign(pb::SignedKind::Notice, newest.bytes, now_ms)?;
             self.send(to_device::Body::Signed(signed)).await?;
             self.notice_sent = newest.version;
         }
@@ -253,7 +256,7 @@ impl Session {
         if current.version != self.policy_sent {
             let signed = shared
                 .ca
-                .sign(pb::SignedKind::Policy, current.bytes.clone())?;
+                .sign(pb::SignedKind::Policy, current.bytes.clone(), now_ms)?;
             self.policy_sent = current.version;
             self.policy_sha256.clone_from(&current.sha256);
             self.view.give(&shared.db, current).await?;
@@ -262,7 +265,7 @@ impl Session {
         if let Some(newest) = packs::newest(&shared.db).await?
             && newest.version > self.pack_sent
         {
-            let signed = shared.ca.sign(pb::SignedKind::Pack, newest.bytes)?;
+            let signed = shared.ca.sign(pb::SignedKind::Pack, newest.bytes, now_ms)?;
             self.send(to_device::Body::Signed(signed)).await?;
             self.pack_sent = newest.version;
         }
