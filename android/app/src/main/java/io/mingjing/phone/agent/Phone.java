@@ -8,8 +8,10 @@ import io.mingjing.phone.enrol.Token;
 import io.mingjing.phone.identity.DeviceKey;
 import java.util.Locale;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadFactory;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import mingjing.v1.ActivityOuterClass.Category;
 import mingjing.v1.App.AgentStatus;
 import mingjing.v1.App.RecordReply;
@@ -56,9 +58,8 @@ public final class Phone {
     private final Opening opening;
     private final Gate gate;
     private final Screens screens = new Screens();
-    private final ExecutorService work = Executors.newSingleThreadExecutor(named("mingjing-work"));
-    private final ExecutorService withdrawals =
-            Executors.newSingleThreadExecutor(named("mingjing-withdraw"));
+    private final ExecutorService work = oneThread("mingjing-work");
+    private final ExecutorService withdrawals = oneThread("mingjing-withdraw");
     private final SignalQueue queue;
     private volatile boolean started;
     private volatile String protection = "";
@@ -78,15 +79,17 @@ public final class Phone {
         });
     }
 
-    private static ThreadFactory named(final String name) {
-        return new ThreadFactory() {
-            @Override
-            public Thread newThread(Runnable task) {
-                Thread thread = new Thread(task, name);
-                thread.setDaemon(true);
-                return thread;
-            }
-        };
+    /** What a closed phone is still asked to do is dropped: nobody is there to see it. */
+    private static ExecutorService oneThread(final String name) {
+        return new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new LinkedBlockingQueue<Runnable>(),
+                new ThreadFactory() {
+                    @Override
+                    public Thread newThread(Runnable task) {
+                        Thread thread = new Thread(task, name);
+                        thread.setDaemon(true);
+                        return thread;
+                    }
+                }, new ThreadPoolExecutor.DiscardPolicy());
     }
 
     /** Where signals go. */
