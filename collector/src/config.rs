@@ -40,7 +40,7 @@ pub struct Config {
     pub store_url: String,
     /// Enrolment.
     pub phones: Phones,
-    /// Working hours for people without their own.
+    /// Working hours an invited person begins with.
     pub hours: pb::Schedule,
     /// The zone reports and pages use.
     pub zone: String,

@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use crate::cure::Cure;
+
 /// What went wrong, for an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -99,37 +101,16 @@ impl Error {
         move |source| Self::File { path, source }
     }
 
-    /// What an operator does about it, for the log; empty when the text says it already.
-    pub fn cure(&self) -> &'static str {
-        let text = if let Self::Database(error) = self {
-            error.to_string()
+    /// What an operator does about it; `None` when the text says it already.
+    pub fn cure(&self) -> Option<Cure> {
+        if let Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) = self {
+            Some(Cure::Reach)
+        } else if let Self::Database(error) = self {
+            Some(Cure::of(error))
         } else if let Self::Migration(error) = self {
-            error.to_string()
+            Some(Cure::of(error))
         } else {
-            return "";
-        };
-        let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-        // The engines' own words; the codes are not in both drivers' texts.
-        if has(&["disk is full", "No space left", "File too large"]) {
-            "free or add disk space; phones keep everything and send it again by themselves"
-        } else if has(&[
-            "readonly database",
-            "read-only",
-            "unable to open database file",
-        ]) {
-            "make the data folder writable for the collector's user; nothing is lost meanwhile"
-        } else if has(&["malformed", "not a database", "invalid page"]) {
-            "the database is damaged: stop, keep a copy, restore the last backup"
-        } else if has(&["disk I/O error"]) {
-            "look at the disk and the kernel log; phones keep everything and send it again"
-        } else if matches!(
-            self,
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut)
-        ) || has(&["terminating connection", "shutting down", "starting up"])
-        {
-            "start the database or the way to it; the collector reconnects by itself"
-        } else {
-            "see the error; phones keep what was not acknowledged"
+            None
         }
     }
 
@@ -173,7 +154,7 @@ impl From<Error> for tonic::Status {
         if matches!(error, Error::Database(_)) {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
-                cure = error.cure(),
+                cure = error.cure().map(tracing::field::display),
                 "the database failed"
             );
         }

@@ -67,6 +67,7 @@ impl Fixture {
             attestation: crate::attestation::Roots::default(),
             clock: clock.clone(),
             rules: RwLock::new(Arc::new(crate::rules::RuleSet::builtin().unwrap())),
+            failing: crate::cure::Failing::default(),
             metrics: crate::metrics::Metrics::default(),
             addresses: OnceLock::new(),
             db,

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod consent;
 pub mod console;
+pub mod cure;
 pub mod db;
 pub mod devices;
 pub mod enroll;
@@ -56,6 +57,7 @@ use crate::ca::Ca;
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::cure::Failing;
 use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::ingest::Committer;
@@ -88,6 +90,8 @@ pub struct Shared {
     pub rules: RwLock<Arc<RuleSet>>,
     /// What operators watch.
     pub metrics: Metrics,
+    /// Whether batches can't be stored now, told to operators and on every page of the console.
+    pub failing: Failing,
     /// Where the listeners are; known once they are bound.
     pub addresses: OnceLock<Addresses>,
 }
@@ -237,6 +241,7 @@ impl Shared {
             attestation,
             rules: RwLock::new(Arc::new(rules)),
             metrics: Metrics::default(),
+            failing: Failing::default(),
             addresses: OnceLock::new(),
         });
         Ok(shared)

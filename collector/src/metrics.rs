@@ -21,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::Shared;
+use crate::cure::Cure;
 use crate::ingest::Committer;
 
 /// Counters by one word.
@@ -183,7 +184,7 @@ async fn ready(State(watched): State<Watched>) -> (StatusCode, String) {
     if !watched.committer.is_alive() {
         return not("the committer has stopped");
     }
-    if let Some(cure) = watched.committer.failing() {
+    if let Some(cure) = watched.shared.failing.now() {
         return not(&format!("the newest batch could not be stored: {cure}"));
     }
     let name = &watched.shared.config.collector;
@@ -191,8 +192,8 @@ async fn ready(State(watched): State<Watched>) -> (StatusCode, String) {
     match written {
         Ok(Ok(())) => (StatusCode::OK, "ready\n".to_owned()),
         Ok(Err(error)) => {
-            let cure = error.cure();
-            tracing::warn!(error = &error as &dyn std::error::Error, cure, "not ready");
+            let cure = error.cure().unwrap_or(Cure::Look);
+            tracing::warn!(error = &error as &dyn std::error::Error, %cure, "not ready");
             not(&format!("the database can't be written: {cure}"))
         }
         Err(_) => not("the database does not answer"),

@@ -71,6 +71,13 @@ impl Browser {
         })
     }
 
+    /// A page: its status and text.
+    pub async fn page(&self, path: &str) -> anyhow::Result<(u16, String)> {
+        let answer = self.client.get(format!("{}{path}", self.console)).send();
+        let answer = answer.await?;
+        Ok((answer.status().as_u16(), answer.text().await?))
+    }
+
     /// Opens the stream of alerts with these filters and waits until it has begun.
     pub async fn alerts(&self, query: &str) -> anyhow::Result<Alerts> {
         let address = format!("{}/alerts/stream?{query}", self.console);

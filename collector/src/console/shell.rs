@@ -103,6 +103,8 @@ pub(super) struct Shell {
     pub(super) menu: Vec<MenuGroup>,
     /// Unhandled findings; `None` for who reads none.
     pub(super) unhandled: Option<i64>,
+    /// What is to be done because batches can't be stored.
+    pub(super) failing: Option<&'static str>,
     pub(super) assets: &'static str,
 }
 
@@ -255,6 +257,12 @@ impl Visit {
             back: self.path.clone(),
             menu,
             unhandled,
+            failing: self
+                .console
+                .shared
+                .failing
+                .now()
+                .map(|cure| language.word("cure", cure.name())),
             assets: assets::version(),
         })
     }

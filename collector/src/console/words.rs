@@ -105,6 +105,7 @@ mod tests {
     use super::super::coverage;
     use super::*;
     use crate::attestation::Evidence;
+    use crate::cure::Cure;
     use crate::findings::{Level, State};
     use crate::people::Role;
 
@@ -165,6 +166,8 @@ mod tests {
         family("state", &states);
         let roles: Vec<_> = Role::VARIANTS.iter().map(|it| it.name()).collect();
         family("role", &roles);
+        let cures: Vec<_> = Cure::VARIANTS.iter().map(|it| it.name()).collect();
+        family("cure", &cures);
         family("step", &["take", "assign", "escalate", "resolve"]);
         family(
             "step",

@@ -4,8 +4,7 @@
 //! only its own batch; an SQL error makes every batch of the group try once alone.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use mingjing_proto::vocabulary::Named;
 use prometheus_client::metrics::gauge::Gauge;
@@ -17,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::Prepared;
 use crate::archive::{self, TallyKey, TallyValue};
 use crate::changes::{Change, Changes, Kind};
+use crate::cure::Cure;
 use crate::db::{Db, Tx};
 use crate::devices;
 use crate::error::{Error, Result};
@@ -49,18 +49,6 @@ type Job = (Prepared, oneshot::Sender<Result<Outcome>>);
 pub struct Committer {
     sender: mpsc::Sender<Job>,
     queue: Gauge,
-    failing: Failing,
-}
-
-/// When a batch last could not be stored and what would cure it; `None` once one was stored again.
-type Failing = Arc<Mutex<Option<(Instant, &'static str)>>>;
-
-/// How long a failure is told when no other batch comes: nobody may be sending any.
-const TOLD: Duration = Duration::from_secs(30);
-
-fn set(failing: &Failing, cure: Option<&'static str>) {
-    let now = Instant::now();
-    *failing.lock().expect("no panic while holding it") = cure.map(|cure| (now, cure));
 }
 
 impl Committer {
@@ -71,13 +59,8 @@ impl Committer {
     ) -> (Arc<Self>, tokio::task::JoinHandle<()>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
         let queue = shared.metrics.queue.clone();
-        let failing = Failing::default();
-        let task = tokio::spawn(run(shared, receiver, stop, failing.clone()));
-        let committer = Arc::new(Self {
-            sender,
-            queue,
-            failing,
-        });
+        let task = tokio::spawn(run(shared, receiver, stop));
+        let committer = Arc::new(Self { sender, queue });
         (committer, task)
     }
 
@@ -92,26 +75,13 @@ impl Committer {
         Ok(outcome)
     }
 
-    /// Why the newest batch could not be stored, as the cure for it.
-    pub fn failing(&self) -> Option<&'static str> {
-        let failing = *self.failing.lock().expect("no panic while holding it");
-        failing
-            .filter(|(since, _)| since.elapsed() < TOLD)
-            .map(|(_, cure)| cure)
-    }
-
     /// Whether batches can still be handed in.
     pub fn is_alive(&self) -> bool {
         !self.sender.is_closed()
     }
 }
 
-async fn run(
-    shared: Arc<Shared>,
-    mut receiver: mpsc::Receiver<Job>,
-    stop: CancellationToken,
-    failing: Failing,
-) {
+async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: CancellationToken) {
     loop {
         let first = tokio::select! {
             job = receiver.recv() => job,
@@ -136,7 +106,7 @@ async fn run(
         let refs: Vec<&Prepared> = group.iter().map(|(prepared, _)| prepared).collect();
         match commit(&shared, &refs).await {
             Ok(outcomes) => {
-                set(&failing, None);
+                shared.failing.set(None);
                 for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
                     // The session may be gone; what is stored is stored.
                     drop(reply.send(Ok(outcome)));
@@ -146,20 +116,20 @@ async fn run(
                 let cure = error.cure();
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    cure,
+                    cure = cure.map(tracing::field::display),
                     batches,
                     "a group commit failed, trying each batch alone"
                 );
                 // Nobody answers: waiting as long again for each batch would only hold the phones up.
                 let mut away = is_away(&error);
-                set(&failing, Some(cure));
+                shared.failing.set(Some(cure.unwrap_or(Cure::Look)));
                 for (prepared, reply) in group {
                     let answer = if away {
                         Err(Error::Unavailable("the database does not answer"))
                     } else {
                         let alone = commit(&shared, &[&prepared]).await;
                         if alone.is_ok() {
-                            set(&failing, None);
+                            shared.failing.set(None);
                         }
                         alone.map(|outcomes| outcomes[0])
                     };
@@ -169,7 +139,7 @@ async fn run(
                         tracing::error!(
                             device = %prepared.device,
                             error = error as &dyn std::error::Error,
-                            cure = error.cure(),
+                            cure = error.cure().map(tracing::field::display),
                             "a batch could not be stored and was not acknowledged"
                         );
                     }

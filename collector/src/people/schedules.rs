@@ -1,6 +1,7 @@
-//! Working hours of one person (O1), for those who have hours of their own.
+//! Working hours of one person (O1); an invitation gives those of the configuration.
 //!
-//! Invariant: who has no row here works the hours of the configuration.
+//! Invariant: who has no row here has agreed to no hours: his phone captures nothing, and what it sends is
+//! held.
 
 use mingjing_proto::pb::Schedule;
 use prost::Message;
@@ -12,7 +13,7 @@ use crate::changes::{Changes, Kind};
 use crate::db::Db;
 use crate::error::{Error, Result};
 
-/// The person's own hours, if any.
+/// The person's hours, if any.
 pub async fn schedule(db: &Db, person: &str) -> Result<Option<Schedule>> {
     let row = sqlx::query("select schedule from schedules where person = $1")
         .bind(person)
@@ -25,7 +26,7 @@ pub async fn schedule(db: &Db, person: &str) -> Result<Option<Schedule>> {
     .transpose()
 }
 
-/// Gives the person hours of his own. Widening needs a new consent (O4), which the phone asks for.
+/// Gives the person hours. Widening needs a new consent (O4), which the phone asks for.
 pub async fn set_schedule(
     shared: &Shared,
     person: &str,

@@ -99,13 +99,18 @@ impl Sessions {
         let data = serde_json::to_vec(&record.data)
             .map_err(|error| StoreError::Encode(error.to_string()))?;
         // Only what is there: a session that was ended meanwhile stays ended.
-        sqlx::query("update web_sessions set data = $1, expires_ms = $2 where id = $3")
-            .bind(data)
-            .bind(self.expires_ms())
-            .bind(hashed(&record.id))
-            .execute(self.0.db.writer())
-            .await
-            .map_err(backend)?;
+        let updated =
+            sqlx::query("update web_sessions set data = $1, expires_ms = $2 where id = $3")
+                .bind(data)
+                .bind(self.expires_ms())
+                .bind(hashed(&record.id))
+                .execute(self.0.db.writer())
+                .await;
+        if let Err(error) = updated {
+            // The page is shown all the same: the session keeps what it knew and ends no later.
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "a browser's session was not prolonged");
+        }
         Ok(())
     }
 
