@@ -1,7 +1,7 @@
 //! Phone and collector that do not stand where the other thinks they do (wire.md §4, §7): each ends in
 //! the state the wire defines, never in a deadlock, never in silent loss.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use mingjing_collector::backup::{self, Backup, Header, Secret};
 use mingjing_collector::config;
@@ -47,27 +47,60 @@ async fn alarms(collector: &Collector) -> Vec<String> {
     kinds
 }
 
+/// A line with a copy of its buffer from yesterday, when `unsent` of what it said was still to be sent.
+struct Yesterday {
+    line: Line,
+    copy: PathBuf,
+}
+
+impl Yesterday {
+    async fn of(scene: &Scene, sent: u64, unsent: u64) -> Self {
+        let mut line = Line::open(scene, "phone").await.unwrap();
+        line.say(sent).unwrap();
+        line.drained().unwrap();
+        line.proxy.stall();
+        line.say(unsent).unwrap();
+        line.stop();
+        let yesterday = scene.dir.path().join("yesterday");
+        copy(&line.dir.join("buffer"), &yesterday);
+        line.proxy.pass();
+        line.start().unwrap();
+        Self {
+            line,
+            copy: yesterday,
+        }
+    }
+
+    fn return_to(&mut self) {
+        self.line.stop();
+        replace(&self.line.dir.join("buffer"), &self.copy);
+    }
+
+    /// Returns to the copy and captures before it can find out.
+    fn return_and_say(&mut self, messages: u64) {
+        self.return_to();
+        let line = &mut self.line;
+        line.proxy.stall();
+        line.start().unwrap();
+        line.say(messages).unwrap();
+        line.proxy.cut();
+        line.proxy.pass();
+        line.drained().unwrap();
+    }
+}
+
 /// sled back to yesterday's copy: what it had unsent then was sent since, what it captures now is new.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_rolled_back_to_yesterday_begins_a_new_epoch_and_loses_nothing() {
     on_each_engine(async |scene: Scene| {
-        let mut line = Line::open(&scene, "phone").await.unwrap();
-        let (buffer, yesterday) = (line.dir.join("buffer"), scene.dir.path().join("yesterday"));
-        // Some of it is not sent yet when the copy is made.
-        line.say(20).unwrap();
-        line.drained().unwrap();
-        line.proxy.stall();
-        line.say(10).unwrap();
-        line.stop();
-        copy(&buffer, &yesterday);
-        line.proxy.pass();
-        line.start().unwrap();
+        let mut yesterday = Yesterday::of(&scene, 20, 10).await;
+        let line = &mut yesterday.line;
         line.drained().unwrap();
         line.say(15).unwrap();
         line.drained().unwrap();
-        line.stop();
 
-        replace(&buffer, &yesterday);
+        yesterday.return_to();
+        let line = &mut yesterday.line;
         line.start().unwrap();
         line.drained().unwrap();
         assert_eq!(alarms(&scene.collector).await, ["rolled_back"]);
@@ -75,16 +108,8 @@ async fn a_phone_rolled_back_to_yesterday_begins_a_new_epoch_and_loses_nothing()
         line.drained().unwrap();
         assert_eq!(line.phone().agent.status().epoch, 2);
 
-        // The same copy again, and this time it has captured before it finds out.
-        line.stop();
-        replace(&buffer, &yesterday);
-        line.proxy.stall();
-        line.start().unwrap();
-        line.say(25).unwrap();
-        line.proxy.cut();
-        line.proxy.pass();
-        line.drained().unwrap();
-        nothing_lost_or_doubled(&scene.collector.shared, &[&line])
+        yesterday.return_and_say(25);
+        nothing_lost_or_doubled(&scene.collector.shared, &[&yesterday.line])
             .await
             .unwrap();
         assert_eq!(
@@ -99,27 +124,11 @@ async fn a_phone_rolled_back_to_yesterday_begins_a_new_epoch_and_loses_nothing()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_rolled_back_that_went_on_differently_forks_and_loses_nothing() {
     on_each_engine(async |scene: Scene| {
-        let mut line = Line::open(&scene, "phone").await.unwrap();
-        let (buffer, yesterday) = (line.dir.join("buffer"), scene.dir.path().join("yesterday"));
-        line.say(5).unwrap();
-        line.drained().unwrap();
-        line.proxy.stall();
-        line.say(5).unwrap();
-        line.stop();
-        copy(&buffer, &yesterday);
-        line.proxy.pass();
-        line.start().unwrap();
-        line.say(5).unwrap();
-        line.drained().unwrap();
-        line.stop();
-        replace(&buffer, &yesterday);
-        line.proxy.stall();
-        line.start().unwrap();
-        line.say(30).unwrap();
-        line.proxy.cut();
-        line.proxy.pass();
-        line.drained().unwrap();
-        nothing_lost_or_doubled(&scene.collector.shared, &[&line])
+        let mut yesterday = Yesterday::of(&scene, 5, 5).await;
+        yesterday.line.say(5).unwrap();
+        yesterday.line.drained().unwrap();
+        yesterday.return_and_say(30);
+        nothing_lost_or_doubled(&scene.collector.shared, &[&yesterday.line])
             .await
             .unwrap();
         assert_eq!(alarms(&scene.collector).await, ["fork"]);
