@@ -179,8 +179,9 @@ async fn a_grant_in_the_hello_counts_only_with_the_companys_own_receipt() {
         };
         let own = mingjing_proto::chain::sha256(&consent.payload).to_vec();
         let sign = |scene: &Scene, kind, receipt: pb::ConsentReceipt| {
+            let now_ms = scene.collector.clock().now();
             let ca = &scene.collector.shared.ca;
-            Some(ca.sign(kind, receipt.encode_to_vec()).unwrap())
+            Some(ca.sign(kind, receipt.encode_to_vec(), now_ms).unwrap())
         };
         let kind = pb::SignedKind::ConsentReceipt;
         let mut changed = sign(&scene, kind, receipt(false, own.clone()));
