@@ -3,16 +3,21 @@
 //! Invariants: unknown settings are errors; the shipped `mingjing.toml` holds every setting with its
 //! default and a test loads it; secrets come from the environment or their own files, never from here.
 
+mod hours;
+mod phones;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use jiff::civil::{Date, Time};
 use mingjing_proto::pb::{self, Category};
 use mingjing_proto::vocabulary::Named;
 use serde::Deserialize;
 
-use crate::attestation::Tier;
+use self::hours::Hours;
+pub use self::hours::days_since_epoch;
+pub use self::phones::Phones;
+use self::phones::PhonesFile;
 use crate::error::{Error, Result};
 use crate::master::MasterKey;
 
@@ -115,46 +120,6 @@ pub struct Public {
     pub console: String,
 }
 
-/// Enrolment settings.
-#[derive(Clone, Debug)]
-pub struct Phones {
-    /// Whether a new phone waits for confirmation.
-    pub confirm: bool,
-    /// Serials that need none.
-    pub known_serials: Vec<String>,
-    /// Days a phone's certificate lasts.
-    pub certificate_days: u16,
-    /// Hours an enrolment code is good for.
-    pub token_hours: u16,
-    /// PEM file or folder of the roots that may attest keys.
-    pub attestation_roots: Option<PathBuf>,
-    /// The least tier that may enrol.
-    pub minimum_trust: Tier,
-    /// Where a phone that is set up by QR code loads the app; empty: nowhere.
-    pub apk_url: String,
-    /// The same file here, compared at the start.
-    pub apk_file: Option<PathBuf>,
-    /// SHA-256 of that file.
-    pub apk_sha256: Option<[u8; 32]>,
-    /// SHA-256 of the certificate that signed it.
-    pub apk_signer_sha256: Option<[u8; 32]>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PhonesFile {
-    confirm: bool,
-    known_serials: Vec<String>,
-    certificate_days: u16,
-    token_hours: u16,
-    attestation_roots: String,
-    minimum_trust: String,
-    apk_url: String,
-    apk_file: String,
-    apk_sha256: String,
-    apk_signer_sha256: String,
-}
-
 /// The company's words of the notice in one language.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -219,15 +184,6 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Store {
     url: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Hours {
-    zone: String,
-    weekdays: Vec<u32>,
-    spans: Vec<String>,
-    holidays: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -376,141 +332,6 @@ impl File {
             settings,
         })
     }
-}
-
-impl PhonesFile {
-    fn phones(self, data_dir: &Path) -> std::result::Result<Phones, String> {
-        if !(1..=30).contains(&self.certificate_days) {
-            return Err("phones.certificate_days must be 1 to 30".to_owned());
-        }
-        if !(1..=24).contains(&self.token_hours) {
-            return Err("phones.token_hours must be 1 to 24 (requirements A)".to_owned());
-        }
-        let minimum_trust = self.minimum_trust.parse().map_err(|_| {
-            format!(
-                "phones.minimum_trust holds {:?}; write \"none\", \"software\" or \"hardware\"",
-                self.minimum_trust
-            )
-        })?;
-        if minimum_trust > Tier::None && self.attestation_roots.is_empty() {
-            return Err(
-                "phones.minimum_trust asks for attested keys, and without phones.attestation_roots \
-                 none can be: set it to the PEM file of the roots you trust"
-                    .to_owned(),
-            );
-        }
-        let hash = |name: &str, text: &str| -> std::result::Result<_, String> {
-            if text.is_empty() {
-                return Ok(None);
-            }
-            let mut bytes = [0; 32];
-            // apksigner and keytool print colons.
-            hex::decode_to_slice(text.replace(':', "").trim(), &mut bytes).map_err(|_| {
-                format!(
-                    "phones.{name} is 64 hexadecimal digits; `mingjing-collector apk check FILE` prints it"
-                )
-            })?;
-            Ok(Some(bytes))
-        };
-        let apk_sha256 = hash("apk_sha256", &self.apk_sha256)?;
-        let apk_signer_sha256 = hash("apk_signer_sha256", &self.apk_signer_sha256)?;
-        if !self.apk_url.is_empty() {
-            if !self.apk_url.starts_with("https://") || self.apk_url.len() > 500 {
-                return Err("phones.apk_url must begin with https://".to_owned());
-            }
-            if apk_signer_sha256.is_none() {
-                return Err(
-                    "phones.apk_url needs phones.apk_signer_sha256, else a phone would install whatever \
-                     lies there; `mingjing-collector apk check FILE` prints it"
-                        .to_owned(),
-                );
-            }
-        }
-        let path = |name: String| (!name.is_empty()).then(|| data_dir.join(name));
-        Ok(Phones {
-            confirm: self.confirm,
-            known_serials: self.known_serials,
-            certificate_days: self.certificate_days,
-            token_hours: self.token_hours,
-            attestation_roots: path(self.attestation_roots),
-            minimum_trust,
-            apk_url: self.apk_url,
-            apk_file: path(self.apk_file),
-            apk_sha256,
-            apk_signer_sha256,
-        })
-    }
-}
-
-impl Hours {
-    fn schedule(&self) -> std::result::Result<pb::Schedule, String> {
-        jiff::tz::TimeZone::get(&self.zone)
-            .map_err(|_| format!("hours.zone {:?} is not an IANA zone", self.zone))?;
-        let spans: Vec<_> = self
-            .spans
-            .iter()
-            .map(|span| minutes(span))
-            .collect::<std::result::Result<_, _>>()?;
-        let mut weekly = Vec::new();
-        for &weekday in &self.weekdays {
-            if !(1..=7).contains(&weekday) {
-                return Err(format!(
-                    "hours.weekdays holds {weekday}; Monday is 1, Sunday 7"
-                ));
-            }
-            weekly.extend(
-                spans
-                    .iter()
-                    .map(|&(from_minute, to_minute)| pb::WeeklyHours {
-                        weekday,
-                        from_minute,
-                        to_minute,
-                    }),
-            );
-        }
-        let days = self
-            .holidays
-            .iter()
-            .map(|date| {
-                let parsed: Date = date
-                    .parse()
-                    .map_err(|_| format!("hours.holidays holds {date:?}; write 2027-01-01"))?;
-                Ok(pb::DayHours {
-                    date: days_since_epoch(parsed),
-                    spans: Vec::new(),
-                    why: "holiday".to_owned(),
-                })
-            })
-            .collect::<std::result::Result<_, String>>()?;
-        Ok(pb::Schedule {
-            zone: self.zone.clone(),
-            weekly,
-            days,
-        })
-    }
-}
-
-/// Days since 1970-01-01 of a civil date.
-pub fn days_since_epoch(date: Date) -> i32 {
-    let epoch = jiff::civil::date(1970, 1, 1);
-    epoch.until(date).map_or(0, |span| span.get_days())
-}
-
-fn minutes(span: &str) -> std::result::Result<(u32, u32), String> {
-    let wrong = || format!("hours.spans holds {span:?}; write \"08:30-12:00\"");
-    let (from, to) = span.split_once('-').ok_or_else(wrong)?;
-    let minute = |text: &str| {
-        if text.trim() == "24:00" {
-            return Ok(1440);
-        }
-        let time: Time = text.trim().parse().map_err(|_| wrong())?;
-        u32::try_from(i32::from(time.hour()) * 60 + i32::from(time.minute())).map_err(|_| wrong())
-    };
-    let (from, to) = (minute(from)?, minute(to)?);
-    if from >= to {
-        return Err(wrong());
-    }
-    Ok((from, to))
 }
 
 impl Terms {

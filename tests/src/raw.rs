@@ -3,6 +3,8 @@
 //! Invariant: it shares no code with the agent, so that what it proves about the collector does not
 //! rest on the agent's good manners.
 
+mod session;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,6 @@ use hyper_util::rt::TokioIo;
 use mingjing_proto::chain::{self, Link};
 use mingjing_proto::device_signed::Purpose;
 use mingjing_proto::pb::{self, Category, Decision, from_device, to_device};
-use mingjing_proto::validate;
 use prost::Message;
 use rcgen::{CertificateParams, KeyPair, SigningKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,8 +24,9 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+pub use self::session::RawSession;
 
 /// A phone's key, certificate and place in its chain.
 #[derive(Debug)]
@@ -45,13 +47,6 @@ pub struct RawPhone {
     pub person: String,
     /// Where sessions go; enrolment's answer unless a test says otherwise.
     pub session_server: String,
-}
-
-/// An open session.
-#[derive(Debug)]
-pub struct RawSession {
-    up: mpsc::Sender<pb::FromDevice>,
-    down: Streaming<pb::ToDevice>,
 }
 
 /// The raw phone trusts any server: what it tests is the collector.
@@ -445,107 +440,5 @@ impl RawPhone {
             bail!("the grant was refused: {}", receipt.refusal);
         }
         Ok(session)
-    }
-}
-
-impl RawSession {
-    /// Sends one message.
-    pub async fn send(&self, body: from_device::Body) -> anyhow::Result<()> {
-        self.up
-            .send(pb::FromDevice { body: Some(body) })
-            .await
-            .context("the session is closed")
-    }
-
-    /// Sends a message of a kind the collector does not know: to it, one without a body.
-    pub async fn send_unknown(&self) -> anyhow::Result<()> {
-        self.up
-            .send(pb::FromDevice { body: None })
-            .await
-            .context("the session is closed")
-    }
-
-    /// Sends records as one batch.
-    pub async fn batch(&self, epoch: u64, frames: Vec<pb::RecordFrame>) -> anyhow::Result<()> {
-        self.send(from_device::Body::Batch(validate::deflate(epoch, frames)))
-            .await
-    }
-
-    /// The next message, or why the session ended; never waits longer than 10 seconds.
-    pub async fn next(&mut self) -> anyhow::Result<to_device::Body> {
-        let message = tokio::time::timeout(Duration::from_secs(10), self.down.message())
-            .await
-            .context("nothing came within 10 s")??;
-        message
-            .and_then(|message| message.body)
-            .context("the session ended")
-    }
-
-    /// The next message however long it takes; `None` once the session has ended, for whatever reason.
-    pub async fn idle(&mut self) -> Option<to_device::Body> {
-        self.down.message().await.ok()??.body
-    }
-
-    /// How the session ends: its status, after any messages before.
-    pub async fn end(&mut self) -> anyhow::Result<tonic::Status> {
-        loop {
-            let message = tokio::time::timeout(Duration::from_secs(10), self.down.message())
-                .await
-                .context("the session did not end within 10 s")?;
-            match message {
-                Ok(Some(_)) => {}
-                Ok(None) => bail!("the session ended without a status"),
-                Err(status) => return Ok(status),
-            }
-        }
-    }
-
-    /// The next acknowledgement.
-    pub async fn ack(&mut self) -> anyhow::Result<pb::Ack> {
-        loop {
-            if let to_device::Body::Ack(ack) = self.next().await? {
-                return Ok(ack);
-            }
-        }
-    }
-
-    /// Waits for the acknowledgement that reaches `seq`; everything refused on the way.
-    pub async fn ack_through(&mut self, seq: u64) -> anyhow::Result<Vec<pb::Refused>> {
-        let mut refused = Vec::new();
-        loop {
-            let ack = self.ack().await?;
-            refused.extend(ack.refused);
-            if ack.through >= seq {
-                return Ok(refused);
-            }
-            if ack.held.is_some() || ack.resend_from != 0 {
-                bail!(
-                    "stopped at {}: held {:?}, resend {}",
-                    ack.through,
-                    ack.held,
-                    ack.resend_from
-                );
-            }
-        }
-    }
-
-    /// The next message that begins a new epoch.
-    pub async fn new_epoch(&mut self) -> anyhow::Result<pb::NewEpoch> {
-        loop {
-            if let to_device::Body::NewEpoch(new_epoch) = self.next().await? {
-                return Ok(new_epoch);
-            }
-        }
-    }
-
-    /// The next consent receipt.
-    pub async fn receipt(&mut self) -> anyhow::Result<pb::ConsentReceipt> {
-        loop {
-            if let to_device::Body::Signed(signed) = self.next().await?
-                && signed.kind() == pb::SignedKind::ConsentReceipt
-            {
-                return Ok(pb::ConsentReceipt::decode(&*signed.payload)?);
-            }
-        }
     }
 }

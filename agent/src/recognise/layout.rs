@@ -5,10 +5,15 @@
 //! - a line beside an avatar is never a centred line; what somebody is still typing is nothing;
 //! - one pass over at most [`limits::SCREEN_NODES`] nodes.
 
+mod bounds;
 mod flat;
+mod nested;
+mod side;
 
 use mingjing_proto::{limits, pb};
 
+pub(super) use self::bounds::bounded;
+use self::bounds::{pane, size};
 use super::text;
 use crate::pack::{PackSet, Place};
 
@@ -175,58 +180,6 @@ fn is_input(node: &pb::Node) -> bool {
 
 fn is_list(node: &pb::Node) -> bool {
     node.class.ends_with("ListView") || node.class.ends_with("RecyclerView")
-}
-
-/// The part of a wide screen the conversation stands in: the list above its input, when that is not
-/// as wide as the screen.
-fn pane(nodes: &[pb::Node], anchor: Option<&pb::Node>, width: i32) -> (i32, i32) {
-    let Some(anchor) = anchor.filter(|it| bounded(it)) else {
-        return (0, width);
-    };
-    let middle = i32::midpoint(anchor.left, anchor.right);
-    nodes
-        .iter()
-        .filter(|it| is_list(it) && bounded(it))
-        .filter(|it| (it.left..it.right).contains(&middle))
-        .map(|it| (it.left, it.right - it.left))
-        .find(|(_, wide)| wide * 4 >= width && wide * 10 <= width * 9)
-        .unwrap_or((0, width))
-}
-
-/// The page's size; when it was not told, the usual screen its nodes fit on.
-fn size(screen: &pb::Screen, nodes: &[pb::Node]) -> (i32, i32) {
-    let placed = || nodes.iter().filter(|it| bounded(it));
-    let fitting = |most: i32| {
-        USUAL_WIDTHS
-            .into_iter()
-            .find(|it| most <= *it)
-            .unwrap_or(most)
-    };
-    let width = match screen.width {
-        told if told > 0 => told.min(LARGEST),
-        _ => fitting(placed().map(|it| it.right).max().unwrap_or(0)),
-    };
-    let height = match screen.height {
-        told if told > 0 => told.min(LARGEST),
-        _ => placed()
-            .map(|it| it.bottom)
-            .max()
-            .unwrap_or(0)
-            .max(width * 16 / 9),
-    };
-    (width, height)
-}
-
-/// Widths of phone screens in pixels.
-const USUAL_WIDTHS: [i32; 5] = [480, 720, 1080, 1440, 2160];
-/// No screen is larger; what claims to be has no bounds.
-const LARGEST: i32 = 100_000;
-
-/// Whether a node says where it is.
-pub(super) fn bounded(node: &pb::Node) -> bool {
-    let inside = |edge: i32| (-LARGEST..=LARGEST).contains(&edge);
-    let edges = [node.left, node.top, node.right, node.bottom];
-    edges.into_iter().all(inside) && node.right > node.left && node.bottom > node.top
 }
 
 fn has_words(node: &pb::Node) -> bool {
@@ -472,151 +425,6 @@ impl<'a> Frame<'a> {
 
     fn is_avatar(&self, index: usize) -> bool {
         self.avatars.iter().any(|it| it.index == index)
-    }
-
-    /// One row of a nested list: an optional time above, then one bubble or one centred line.
-    fn nested(
-        &self,
-        packs: &PackSet,
-        package: &str,
-        group: &[usize],
-        title: Option<usize>,
-    ) -> Vec<Part<'a>> {
-        let avatar = self.avatars.iter().find(|it| group.contains(&it.index));
-        let avatar_at = avatar.map(|it| it.index);
-        let avatar_top = avatar
-            .and_then(|it| self.nodes.get(it.index))
-            .filter(|it| bounded(it))
-            .map(|it| it.top);
-        let mut above = Vec::new();
-        let mut texts = Vec::new();
-        let mut descs = Vec::new();
-        let mut spoken: Vec<&pb::Node> = Vec::new();
-        for index in group {
-            let Some(node) = self.nodes.get(*index) else {
-                continue;
-            };
-            if self.is_avatar(*index) || !self.may_speak(packs, package, *index, node, title) {
-                continue;
-            }
-            // A chip floats; a bubble's first words stand beside its avatar.
-            let beside = avatar
-                .and_then(|it| self.nodes.get(it.index))
-                .is_some_and(|it| {
-                    bounded(it) && bounded(node) && node.top < it.bottom && node.bottom > it.top
-                });
-            if !beside && packs.any(package, Place::Chip, node.text.trim()) {
-                continue;
-            }
-            if has_words(node) {
-                let is_above = match avatar_top {
-                    Some(top) if bounded(node) => node.bottom <= top && self.is_centred(node),
-                    _ => {
-                        let before = avatar_at.is_none_or(|avatar| *index < avatar);
-                        let aside = bounded(node) && !self.is_centred(node);
-                        before && !aside && texts.is_empty() && group.len() > 1
-                    }
-                };
-                if is_above && packs.any(package, Place::Time, &text::clean(&node.text)) {
-                    above.push(centred(node, Evidence::Sides));
-                } else {
-                    texts.push(node);
-                    spoken.push(node);
-                }
-            } else {
-                descs.push(node.desc.trim());
-                spoken.push(node);
-            }
-        }
-        if texts.is_empty() && descs.is_empty() {
-            return above;
-        }
-        let role = match avatar {
-            Some(avatar) => Role::Bubble {
-                side: self.side_of_avatar(avatar),
-                avatar: avatar.name,
-            },
-            None => self.role_without_avatar(&spoken),
-        };
-        let evidence = self.evidence(&role, &spoken);
-        above.push(Part {
-            role,
-            texts,
-            descs,
-            evidence,
-        });
-        above
-    }
-
-    fn side_of_avatar(&self, avatar: &Avatar<'a>) -> Side {
-        let Some(node) = self.nodes.get(avatar.index) else {
-            return Side::Unknown;
-        };
-        if !bounded(node) || self.width <= 0 {
-            return Side::Unknown;
-        }
-        if self.off_middle(node) > 0 {
-            Side::Out
-        } else {
-            Side::In
-        }
-    }
-
-    fn role_without_avatar(&self, texts: &[&pb::Node]) -> Role<'a> {
-        let Some(node) = texts.iter().find(|it| bounded(it)) else {
-            return Role::Centred;
-        };
-        if self.width <= 0 {
-            return Role::Centred;
-        }
-        if self.is_centred(node) {
-            // A bubble as wide as may be lies in the middle as well, but flush with the others.
-            let flush = |edge: Option<i32>, at: i32| {
-                edge.is_some_and(|edge| (edge - at).abs() * 100 <= self.width)
-            };
-            let side = match (
-                flush(self.edges.0, node.left),
-                flush(self.edges.1, node.right),
-            ) {
-                (false, false) => return Role::Centred,
-                (true, false) => Side::In,
-                (false, true) => Side::Out,
-                (true, true) => Side::Unknown,
-            };
-            return Role::Bubble { side, avatar: "" };
-        }
-        let side = if self.off_middle(node) > 0 {
-            Side::Out
-        } else {
-            Side::In
-        };
-        Role::Bubble { side, avatar: "" }
-    }
-
-    fn is_centred(&self, node: &pb::Node) -> bool {
-        self.off_middle(node).abs() * 100 <= self.width * 6
-    }
-
-    fn is_wide(&self, texts: &[&pb::Node]) -> bool {
-        texts
-            .iter()
-            .any(|it| bounded(it) && (it.right - it.left) * 100 >= self.width * 60)
-    }
-
-    fn evidence(&self, role: &Role<'a>, texts: &[&pb::Node]) -> Evidence {
-        let placed = texts.iter().any(|it| bounded(it));
-        match role {
-            Role::Bubble {
-                side: Side::Unknown,
-                ..
-            } => Evidence::Names,
-            Role::Bubble { .. } => Evidence::Sides,
-            // Without an avatar anywhere a wide line could be a bubble.
-            Role::Centred if self.avatars.is_empty() && self.is_wide(texts) => Evidence::None,
-            Role::Centred if placed => Evidence::Sides,
-            Role::Centred if self.avatars.is_empty() => Evidence::None,
-            Role::Centred => Evidence::Names,
-        }
     }
 }
 
