@@ -5,7 +5,9 @@
 //! - a record leaves only through [`Buffer::ack`], or becomes part of a `Gap` by withdrawal, the cap,
 //!   damage or off hours; a gap takes exactly the seqs it replaces and the links after it stay;
 //! - acknowledgements need not be durable: a record that comes back after a crash is sent again and
-//!   acknowledged again by its equal link;
+//!   acknowledged again by its equal link; so they wait in memory, a bounded number, and go with the next
+//!   batch;
+//! - where the chain ends is told by its last record: a record is one write;
 //! - headers and links are plain, bodies are sealed under their category's key, named values under the
 //!   control key;
 //! - the last 50 sent events of a category stay readable under its key until that key is destroyed;
@@ -29,11 +31,14 @@ use mingjing_proto::pb::{self, Category};
 use prost::Message;
 
 use crate::keys::{KeyError, Keys};
-use format::{Header, META, Meta, Plain, link_of, record_key};
+use format::{Header, META, Meta, Plain, Stored, link_of, record_key};
 use store::{Changes, Store, part_key};
 
 pub use format::Unanchored;
 pub use rewrite::Retimed;
+
+/// Removals of acknowledged records that wait for a batch, at most.
+const LEAVING: usize = 64;
 
 /// Why the buffer can't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -151,6 +156,10 @@ pub struct Buffer {
     store: Store,
     meta: Meta,
     ring: sent::Ring,
+    /// Acknowledged, and not yet removed.
+    leaving: Changes,
+    /// Some acknowledgement is not yet in the database.
+    acks_wait: bool,
     cap: Cap,
     genesis: Link,
     /// Last seq handed to a session; an overflow gap beyond it may still grow.
@@ -177,6 +186,8 @@ impl Buffer {
             in_use,
             meta: Meta::default(),
             ring: sent::Ring::default(),
+            leaving: Changes::default(),
+            acks_wait: false,
             cap,
             genesis,
             sent_seq: 0,
@@ -220,9 +231,12 @@ impl Buffer {
                 ..Meta::default()
             },
         };
+        self.leaving = Changes::default();
+        self.acks_wait = false;
         self.meta.events.resize(9, 0);
         // A buffer of an earlier release has not counted.
         self.meta.sent.resize(9, 0);
+        self.catch_up()?;
         if !self.in_use {
             self.commit(self.meta.clone(), Changes::default())?;
             self.store.flush()?;
@@ -235,11 +249,27 @@ impl Buffer {
         self.load_ring()
     }
 
+    /// Counts the records that follow the last one [`Meta`] knows.
+    fn catch_up(&mut self) -> Result<(), BufferError> {
+        let mut meta = self.meta.clone();
+        for header in self.headers(meta.head_seq + 1)? {
+            let header = header?;
+            if header.first_seq != meta.head_seq + 1 {
+                return Err(self.damaged());
+            }
+            meta.follow(&header);
+        }
+        self.meta = meta;
+        Ok(())
+    }
+
     /// Opens the database again when an earlier error closed it.
     fn ready(&mut self, keys: &Keys) -> Result<(), BufferError> {
         if self.store.is_broken() {
+            let (epoch, acked_seq) = (self.meta.epoch, self.meta.acked_seq);
             self.store.reopen()?;
             self.load(keys)?;
+            self.let_go(epoch, acked_seq)?;
             tracing::info!("the buffer works again");
         }
         Ok(())
@@ -302,13 +332,16 @@ impl Buffer {
         for record in records {
             self.add(keys, &mut meta, &mut changes, record, now_ms)?;
         }
-        if input_line > meta.input_line {
-            meta.input_line = input_line;
-        }
+        meta.input_line = meta.input_line.max(input_line);
         if meta == self.meta {
             return Ok(first);
         }
-        self.commit(meta, changes)?;
+        if meta.input_line > self.meta.input_line || self.leaving.len() >= LEAVING {
+            self.commit(meta, changes)?;
+        } else {
+            self.store.apply(changes)?;
+            self.meta = meta;
+        }
         self.enforce_cap(now_ms)?;
         self.store.flush()?;
         Ok(first)
@@ -332,6 +365,7 @@ impl Buffer {
             category: record.category.into(),
             at_ms: now_ms,
             unanchored: record.unanchored,
+            known_ms: self.known_ms(),
             ..Header::default()
         };
         let plain = Plain::new(record.body);
@@ -341,9 +375,7 @@ impl Buffer {
         for category in record.consent_of {
             self.put_consent(keys, changes, category, &header, &plain.body)?;
         }
-        meta.head_seq = header.last_seq();
-        meta.head_link.clone_from(&header.link);
-        meta.count(&header, Change::In);
+        meta.follow(&header);
         Ok(())
     }
 
@@ -357,11 +389,15 @@ impl Buffer {
         self.known_ms.max(self.meta.known_ms)
     }
 
-    fn commit(&mut self, mut meta: Meta, mut changes: Changes) -> Result<(), BufferError> {
+    /// Applies `changes` with what waited for a batch, and says where that leaves the buffer.
+    fn commit(&mut self, mut meta: Meta, changes: Changes) -> Result<(), BufferError> {
         meta.known_ms = self.known_ms();
-        changes.insert(META, meta.encode_to_vec());
-        self.store.apply(changes)?;
+        let mut all = std::mem::take(&mut self.leaving);
+        all.then(changes);
+        all.insert(META, meta.encode_to_vec());
+        self.store.apply(all)?;
         self.meta = meta;
+        self.acks_wait = false;
         Ok(())
     }
 
@@ -373,6 +409,14 @@ impl Buffer {
     /// Lets go of every record that ends at or before `through`. Not flushed: see the module's docs.
     pub fn ack(&mut self, keys: &Keys, epoch: u64, through: u64) -> Result<(), BufferError> {
         self.ready(keys)?;
+        self.let_go(epoch, through)?;
+        if self.leaving.len() >= LEAVING {
+            self.commit(self.meta.clone(), Changes::default())?;
+        }
+        Ok(())
+    }
+
+    fn let_go(&mut self, epoch: u64, through: u64) -> Result<(), BufferError> {
         if epoch != self.meta.epoch || through <= self.meta.acked_seq {
             return Ok(());
         }
@@ -398,7 +442,22 @@ impl Buffer {
         for entry in outdated {
             remove_parts(&mut changes, entry.epoch, entry.first_seq, entry.parts);
         }
-        self.commit(meta, changes)
+        self.leaving.then(changes);
+        self.acks_wait = true;
+        self.meta = meta;
+        Ok(())
+    }
+}
+
+impl Drop for Buffer {
+    /// A clean end needs no record sent twice.
+    fn drop(&mut self) {
+        if self.acks_wait
+            && !self.store.is_broken()
+            && let Err(error) = self.commit(self.meta.clone(), Changes::default())
+        {
+            tracing::warn!(%error, "what was acknowledged last will be sent again");
+        }
     }
 }
 
@@ -409,6 +468,14 @@ enum Change {
 }
 
 impl Meta {
+    /// Books the next record at the head.
+    fn follow(&mut self, header: &Header) {
+        self.head_seq = header.last_seq();
+        self.head_link.clone_from(&header.link);
+        self.known_ms = self.known_ms.max(header.known_ms);
+        self.count(header, Change::In);
+    }
+
     /// Books a record in or out of what is waiting.
     fn count(&mut self, header: &Header, change: Change) {
         let events = match change {
@@ -438,8 +505,13 @@ fn index(category: Category) -> usize {
 
 fn put_record(changes: &mut Changes, header: &Header, sealed: &[u8]) {
     let key = record_key(header.epoch, header.first_seq);
-    changes.insert(part_key(&key, 0), header.encode_to_vec());
-    Store::put_parts(changes, &key, 1, sealed);
+    let (beside, apart) = format::beside(sealed);
+    let stored = Stored {
+        header: Some(header.clone()),
+        sealed: beside.to_vec(),
+    };
+    changes.insert(part_key(&key, 0), stored.encode_to_vec());
+    Store::put_parts(changes, &key, 1, apart);
 }
 
 fn remove_record(changes: &mut Changes, header: &Header) {

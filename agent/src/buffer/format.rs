@@ -1,22 +1,48 @@
 //! What lies in sled: the stored forms, their keys, and how a record is sealed.
 //!
 //! Invariants: tags and key prefixes are never reused; numbers in keys are big-endian, so order of keys
-//! is order of records; what a record's seal is bound to does not name its epoch or seq, so a record
-//! that moves to a new epoch is not sealed again.
+//! is order of records; the newest records lie last, with nothing larger beside them; what a record's
+//! seal is bound to does not name its epoch or seq, so a record that moves to a new epoch is not sealed
+//! again.
 
 use mingjing_proto::chain::{self, Link, Place};
 use mingjing_proto::pb::{self, Category};
+use prost::Message as _;
 
 use crate::keys::{Key, KeyError, random};
 
-/// Records; then epoch, first seq, part (0: the header).
+/// Records; then epoch, first seq, part (0: [`Stored`]).
 pub(super) const RECORDS: u8 = b'r';
 /// Named values; then name, a zero byte, part.
-pub(super) const STATE: u8 = b's';
+pub(super) const STATE: u8 = b'c';
 /// The one [`Meta`].
 pub(super) const META: &[u8] = b"m";
 
-/// Where the buffer stands. Written in the same batch as whatever moves it.
+/// Sealed bytes that lie beside their header; the rest lies in parts.
+const BESIDE_BYTES: usize = super::store::PART_BYTES - 256;
+
+/// A record's first value.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Stored {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<Header>,
+    /// The first [`BESIDE_BYTES`] of what is sealed: with a short record, all of it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) sealed: Vec<u8>,
+}
+
+/// The header that begins a record's first value.
+pub(super) fn header_of(stored: &[u8]) -> Option<Header> {
+    Stored::decode(stored).ok()?.header
+}
+
+/// `sealed` as what lies beside the header and what lies in parts.
+pub(super) fn beside(sealed: &[u8]) -> (&[u8], &[u8]) {
+    sealed.split_at(sealed.len().min(BESIDE_BYTES))
+}
+
+/// Where the buffer stands. Written in the same batch as whatever moves it, but for records that follow
+/// the last one written here, which say it themselves, and for acknowledgements, which may wait.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Meta {
     #[prost(uint64, tag = "1")]
@@ -92,6 +118,9 @@ pub(super) struct Header {
     /// Present while its times are those of a wall clock without an anchor.
     #[prost(message, optional, tag = "12")]
     pub(super) unanchored: Option<Unanchored>,
+    /// The last time known for certain when it was appended.
+    #[prost(int64, tag = "13")]
+    pub(super) known_ms: i64,
 }
 
 /// What it takes to re-time a record once its boot has an anchor.
@@ -119,8 +148,10 @@ impl Header {
         self.category() != Category::Control && !self.is_gap()
     }
 
+    /// Parts beside the first value.
     pub(super) fn parts(&self) -> u16 {
-        let parts = (self.sealed_bytes as usize).div_ceil(super::store::PART_BYTES);
+        let apart = (self.sealed_bytes as usize).saturating_sub(BESIDE_BYTES);
+        let parts = apart.div_ceil(super::store::PART_BYTES);
         u16::try_from(parts).unwrap_or(u16::MAX)
     }
 

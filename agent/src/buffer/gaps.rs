@@ -5,11 +5,10 @@
 //! only while it has not been sent.
 
 use mingjing_proto::pb::{self, Category, GapReason};
-use prost::Message;
 
-use super::format::{Header, record_key};
-use super::store::{Changes, part_key};
-use super::{Buffer, BufferError, Change, remove_record};
+use super::format::Header;
+use super::store::Changes;
+use super::{Buffer, BufferError, Change, put_record, remove_record};
 use crate::keys::Keys;
 
 /// Records whose removal is one batch.
@@ -73,8 +72,7 @@ impl Buffer {
             remove_record(&mut changes, header);
             meta.count(header, Change::Out);
         }
-        let key = record_key(gap.epoch, gap.first_seq);
-        changes.insert(part_key(&key, 0), gap.encode_to_vec());
+        put_record(&mut changes, &gap, &[]);
         meta.count(&gap, Change::In);
         self.commit(meta, changes)
     }

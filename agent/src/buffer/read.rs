@@ -7,7 +7,7 @@ use mingjing_proto::chain::Link;
 use mingjing_proto::pb;
 use prost::Message;
 
-use super::format::{self, Header, Plain, link_of, record_key};
+use super::format::{self, Header, Plain, Stored, link_of, record_key};
 use super::store::part_key;
 use super::{Buffer, BufferError, Outgoing, gaps};
 use crate::keys::Keys;
@@ -82,7 +82,7 @@ impl Buffer {
         // A gap that grew may have begun before `seq`.
         if let Some(key) = self.record_before(epoch, seq)? {
             let header = self.store.get(&part_key(&key[..17], 0))?;
-            let header = header.and_then(|bytes| Header::decode(&*bytes).ok());
+            let header = header.and_then(|bytes| format::header_of(&bytes));
             if header.is_some_and(|header| {
                 header.last_seq() >= seq && header.first_seq > self.meta.acked_seq
             }) {
@@ -100,7 +100,7 @@ impl Buffer {
             })
             .map(|entry| {
                 let (_, value) = entry?;
-                Header::decode(&*value).map_err(|_| self.damaged())
+                format::header_of(&value).ok_or_else(|| self.damaged())
             }))
     }
 
@@ -141,15 +141,25 @@ impl Buffer {
         let Some(key) = keys.get(header.category()) else {
             return Ok(None);
         };
+        let sealed = self.sealed(header)?;
+        Ok(sealed.and_then(|sealed| format::open(key, header, sealed)))
+    }
+
+    /// What is sealed of a record; `None` when some of it is gone.
+    pub(super) fn sealed(&self, header: &Header) -> Result<Option<Vec<u8>>, BufferError> {
         let record = record_key(header.epoch, header.first_seq);
-        let mut sealed = Vec::with_capacity(header.sealed_bytes as usize);
+        let first = self.store.get(&part_key(&record, 0))?;
+        let Some(first) = first.and_then(|bytes| Stored::decode(&*bytes).ok()) else {
+            return Ok(None);
+        };
+        let mut sealed = first.sealed;
         for part in 1..=header.parts() {
             match self.store.get(&part_key(&record, part))? {
                 Some(bytes) => sealed.extend_from_slice(&bytes),
                 None => return Ok(None),
             }
         }
-        Ok(format::open(key, header, sealed))
+        Ok(Some(sealed))
     }
 }
 

@@ -9,8 +9,8 @@ use mingjing_proto::chain::{self, Link};
 use mingjing_proto::pb::{self, GapReason};
 use prost::Message;
 
-use super::format::{self, Header, Plain, link_of, record_key};
-use super::store::{Changes, part_key};
+use super::format::{self, Header, Plain, link_of};
+use super::store::Changes;
 use super::{Buffer, BufferError, Change, gaps, put_record, remove_record};
 use crate::keys::Keys;
 
@@ -129,16 +129,11 @@ impl Buffer {
         };
         new.link = chain::link(&previous, new.place(), &inner).into();
         remove_record(changes, old);
-        let key = record_key(new.epoch, new.first_seq);
-        changes.insert(part_key(&key, 0), new.encode_to_vec());
-        if plain.is_some() {
-            let old_key = record_key(old.epoch, old.first_seq);
-            for part in 1..=old.parts() {
-                if let Some(bytes) = self.store.get(&part_key(&old_key, part))? {
-                    changes.insert(part_key(&key, part), bytes);
-                }
-            }
-        }
+        let sealed = match &plain {
+            Some(_) => self.sealed(old)?,
+            None => None,
+        };
+        put_record(changes, &new, &sealed.unwrap_or_default());
         let (from, to) = ((old.epoch, old.first_seq), (new.epoch, new.first_seq));
         if !old.is_content() && !old.is_gap() {
             self.move_consents(keys, changes, from, to)?;

@@ -67,7 +67,7 @@ impl Buffer {
             if !key.ends_with(&[0, 0]) {
                 continue;
             }
-            let header = Header::decode(&*value).map_err(|_| self.damaged())?;
+            let header = format::header_of(&value).ok_or_else(|| self.damaged())?;
             if header.epoch == self.meta.epoch && header.last_seq() > self.meta.acked_seq {
                 break;
             }
@@ -92,7 +92,7 @@ impl Buffer {
         for entry in self.ring.entries[index(category)].drain(..) {
             remove_parts(&mut changes, entry.epoch, entry.first_seq, entry.parts);
         }
-        self.store.apply(changes)
+        self.commit(self.meta.clone(), changes)
     }
 
     /// The last sent records of `category`, oldest first, exactly as sent.
@@ -103,7 +103,7 @@ impl Buffer {
             let Some(header) = self.store.get(&key)? else {
                 continue;
             };
-            let header = Header::decode(&*header).map_err(|_| self.damaged())?;
+            let header = format::header_of(&header).ok_or_else(|| self.damaged())?;
             if let Some(plain) = self.open_record(keys, &header)?
                 && let Ok(events) = pb::Events::decode(&*plain.body)
             {

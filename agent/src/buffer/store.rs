@@ -1,9 +1,14 @@
 //! sled, and nothing but sled: one key space, atomic batches, one durable flush.
 //!
-//! Invariants: no value is longer than 4 kB; `flush` returns only when the bytes are on the disk (sled
+//! Invariants: no value is longer than 3 kB; `flush` returns only when the bytes are on the disk (sled
 //! itself only starts the write on plain Linux, so the `db` file is `fdatasync`ed as well); after an
 //! I/O error the database is reopened before it is used again, because sled stays failed.
+//!
+//! What a write costs: sled writes a batch's manifest apart from its content, and a leaf of up to 16
+//! entries anew after ten changes to it. So one change goes without a batch, and what changes often does
+//! not lie beside values that are large.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,9 +18,14 @@ use rustix::fs::FlockOperation;
 
 use super::BufferError;
 
-pub(super) const PART_BYTES: usize = 4096;
+/// A leaf holds up to 19 entries while it is merged, and what is longer than a quarter of a segment would
+/// become a file of its own.
+pub(super) const PART_BYTES: usize = 3072;
 
-/// What must be free before a database is opened: a few of sled's segments.
+/// sled keeps two or three of these in memory; its own choice is twice as much.
+const SEGMENT_BYTES: usize = 256 << 10;
+
+/// What must be free before a database is opened: some of sled's segments.
 const ROOM_BYTES: u64 = 2 << 20;
 
 /// How often sled's own lock is tried before giving up: 50 × 100 ms.
@@ -34,8 +44,28 @@ fn wait() {
 /// A key and its value.
 pub(super) type Entry = (Vec<u8>, Vec<u8>);
 
-/// Changes that become visible together or not at all.
-pub(super) type Changes = sled::Batch;
+/// Changes that become visible together or not at all; the last one of a key counts.
+#[derive(Debug, Default)]
+pub(super) struct Changes(BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+impl Changes {
+    pub(super) fn insert(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) {
+        self.0.insert(key.into(), Some(value.into()));
+    }
+
+    pub(super) fn remove(&mut self, key: impl Into<Vec<u8>>) {
+        self.0.insert(key.into(), None);
+    }
+
+    /// Adds changes that come after these.
+    pub(super) fn then(&mut self, later: Self) {
+        self.0.extend(later.0);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 #[derive(Debug)]
 struct Open {
@@ -117,6 +147,7 @@ impl Store {
         let config = sled::Config::new()
             .path(&self.path)
             .cache_capacity(self.cache_bytes)
+            .segment_size(SEGMENT_BYTES)
             .flush_every_ms(None);
         let mut attempts = 0;
         let db = loop {
@@ -192,9 +223,8 @@ impl Store {
     /// Makes `changes` visible together.
     pub(super) fn apply(&mut self, changes: Changes) -> Result<(), BufferError> {
         let applied = self
-            .db()?
-            .apply_batch(changes)
-            .map_err(|error| self.classify(error));
+            .db()
+            .and_then(|db| change(db, changes).map_err(|error| self.classify(error)));
         self.keep(applied)
     }
 
@@ -249,6 +279,26 @@ impl Store {
             changes.insert(part_key(key, part), chunk);
         }
     }
+}
+
+fn change(db: &sled::Db, changes: Changes) -> sled::Result<()> {
+    if changes.len() > 1 {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes.0 {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        return db.apply_batch(batch);
+    }
+    for (key, value) in changes.0 {
+        match value {
+            Some(value) => db.insert(key, value)?,
+            None => db.remove(key)?,
+        };
+    }
+    Ok(())
 }
 
 /// `key` with the number of a part.

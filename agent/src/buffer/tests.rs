@@ -266,7 +266,9 @@ fn a_damaged_record_becomes_a_gap_and_its_neighbours_stay() {
         phone.say(Category::Messages, &[text]);
     }
     let mut changes = Changes::default();
-    changes.insert(part_key(&record_key(1, 2), 1), &b"garbage"[..]);
+    let header = phone.buffer.headers(2).expect("headers").next();
+    let header = header.expect("a record").expect("readable");
+    put_record(&mut changes, &header, b"garbage");
     phone.buffer.store.apply(changes).expect("damaged");
     let out = phone.all();
     let records = check_chain(&phone.buffer, out);
@@ -331,6 +333,61 @@ fn after_an_io_error_the_database_is_opened_again() {
     phone.say(Category::Messages, &["之后"]);
     let out = phone.all();
     assert_eq!(check_chain(&phone.buffer, out).len(), 2);
+}
+
+/// What an acknowledgement costs is nothing until many have come: the file stays as the records left it.
+#[test]
+fn an_acknowledgement_waits_in_memory_and_a_crash_only_brings_the_record_back() {
+    let mut phone = phone(WIDE);
+    for number in 0..3 {
+        phone.say(Category::Messages, &[&format!("消息{number}")]);
+    }
+    let (bytes, head) = (file(&phone), phone.buffer.position().head_link);
+    phone.buffer.ack(&phone.keys, 1, 2).expect("acked");
+    assert_eq!(phone.buffer.position().first_seq, 3);
+    assert!(file(&phone) == bytes, "nothing was written");
+    model::crash(&mut phone, WIDE);
+    let position = phone.buffer.position();
+    assert_eq!((position.first_seq, position.head_seq), (1, 3));
+    assert_eq!(position.head_link, head);
+    assert_eq!(phone.buffer.queue().events, 3);
+    let out = phone.all();
+    check_chain(&phone.buffer, out);
+}
+
+/// The database's file as it is.
+fn file(phone: &Phone) -> Vec<u8> {
+    std::fs::read(phone.dir.path().join("buffer/db")).expect("read")
+}
+
+#[test]
+fn acknowledged_records_leave_the_disk_without_a_new_one() {
+    let mut phone = phone(WIDE);
+    let texts: Vec<String> = (0..300).map(|number| format!("消息{number}")).collect();
+    let records = texts
+        .iter()
+        .map(|text| events(Category::Messages, std::slice::from_ref(text), 1_000));
+    let records = records.collect();
+    phone
+        .buffer
+        .append(&phone.keys, records, 0, 1_000)
+        .expect("appended");
+    phone.buffer.ack(&phone.keys, 1, 300).expect("acked");
+    let stored = phone
+        .buffer
+        .store
+        .range(&[format::RECORDS], &[format::RECORDS]);
+    assert_eq!(stored.expect("read").count(), 50, "those of the ring");
+}
+
+/// A time known for certain outlives a crash, though the record is all that was written.
+#[test]
+fn a_record_carries_the_known_time() {
+    let mut phone = phone(WIDE);
+    phone.buffer.know(777);
+    phone.say(Category::Messages, &["在吗"]);
+    model::crash(&mut phone, WIDE);
+    assert_eq!(phone.buffer.known_ms(), 777);
 }
 
 #[test]

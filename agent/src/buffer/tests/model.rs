@@ -7,7 +7,11 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { money: bool, sizes: Vec<usize> },
+    Append {
+        money: bool,
+        sizes: Vec<usize>,
+        replayed: bool,
+    },
     Ack(prop::sample::Index),
     Withdraw,
     Reopen,
@@ -26,19 +30,20 @@ enum Seq {
 struct Model {
     seqs: Vec<Seq>,
     acked: usize,
+    input_line: u64,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => (any::<bool>(), prop::collection::vec(1..4usize, 1..4))
-            .prop_map(|(money, sizes)| Step::Append { money, sizes }),
+        8 => (any::<bool>(), prop::collection::vec(1..4usize, 1..4), any::<bool>())
+            .prop_map(|(money, sizes, replayed)| Step::Append { money, sizes, replayed }),
         3 => any::<prop::sample::Index>().prop_map(Step::Ack),
         1 => Just(Step::Withdraw),
         1 => Just(Step::Reopen),
         2 => Just(Step::Crash),
         1 => any::<prop::sample::Index>().prop_map(Step::Relink),
     ];
-    prop::collection::vec(step, 1..25)
+    prop::collection::vec(step, 1..40)
 }
 
 fn seqs(records: &[validate::Record]) -> Vec<Seq> {
@@ -55,7 +60,7 @@ fn seqs(records: &[validate::Record]) -> Vec<Seq> {
 }
 
 /// A copy of the files as they are, as a power cut would find them.
-fn crash(phone: &mut Phone, cap: Cap) {
+pub(super) fn crash(phone: &mut Phone, cap: Cap) {
     let copy = tempfile::tempdir().expect("a folder");
     std::fs::create_dir(copy.path().join("buffer")).expect("a folder");
     for name in ["keys", "buffer/db", "buffer/conf"] {
@@ -75,7 +80,11 @@ fn run(steps: Vec<Step>, cap: Cap) {
     for step in steps {
         let boundaries: Vec<u64> = phone.all().iter().map(Outgoing::last_seq).collect();
         match step {
-            Step::Append { money, sizes } => {
+            Step::Append {
+                money,
+                sizes,
+                replayed,
+            } => {
                 let category = if money {
                     Category::Money
                 } else {
@@ -96,7 +105,9 @@ fn run(steps: Vec<Step>, cap: Cap) {
                         events(category, &texts, 1_000)
                     })
                     .collect();
-                let first = phone.buffer.append(&phone.keys, records, number, 1_000);
+                let input_line = if replayed { number } else { 0 };
+                model.input_line = model.input_line.max(input_line);
+                let first = phone.buffer.append(&phone.keys, records, input_line, 1_000);
                 first.expect("appended");
             }
             Step::Ack(index) if !boundaries.is_empty() => {
@@ -164,12 +175,18 @@ fn run(steps: Vec<Step>, cap: Cap) {
             let events: u64 = phone.buffer.queue().events;
             assert!(events * 80 <= cap.bytes + 128 * records.len() as u64);
         }
-        assert_eq!(phone.buffer.input_line(), number);
+        assert_eq!(phone.buffer.input_line(), model.input_line);
     }
 }
 
+/// How many histories of each sort; `MINGJING_MODEL_CASES` asks for more.
+fn cases() -> u32 {
+    let asked = std::env::var("MINGJING_MODEL_CASES").ok();
+    asked.map_or(48, |it| it.parse().expect("a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_keeps_its_records(steps in steps()) {
