@@ -46,7 +46,7 @@ impl Config {
             language: "zh-CN".to_owned(),
             buffer_bytes: limits::BUFFER_BYTES,
             buffer_age: Duration::from_hours(24 * limits::BUFFER_DAYS),
-            cache_bytes: 2 * 1024 * 1024,
+            cache_bytes: 1024 * 1024,
             batch_events: 100,
             backoff: (Duration::from_secs(1), Duration::from_mins(5)),
             superseded_wait: Duration::from_mins(10),
