@@ -1,8 +1,10 @@
-//! A small disk of its own for a test: it can be filled, emptied and made read-only.
+//! Disks of their own: a small one in memory for a test, which can be filled, emptied and made read-only;
+//! and one in a file for a bench, which counts what is written to it.
 //!
 //! Invariant: mounting needs root, as in CI; whoever is not root is told so.
 
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -68,7 +70,50 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: something of a failed test may still hold a file.
-        drop(Command::new("umount").arg("-l").arg(&self.dir).status());
+        unmount(&self.dir);
+    }
+}
+
+/// Lazily: something of a failed test may still hold a file.
+fn unmount(dir: &Path) {
+    drop(Command::new("umount").arg("-l").arg(dir).status());
+}
+
+/// A mounted ext4 file system with pages of 4 kB, in a file; unmounted with its value.
+#[derive(Debug)]
+pub struct CountedDisk {
+    dir: PathBuf,
+    device: u64,
+}
+
+impl CountedDisk {
+    /// Makes `image` and mounts it at `dir`, which is made.
+    pub fn mount(image: &Path, dir: &Path, megabytes: u64) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        std::fs::File::create(image)?.set_len(megabytes << 20)?;
+        run("mkfs.ext4", &["-q", "-F", "-b", "4096"], image)?;
+        let path = image.to_str().context("a path of plain characters")?;
+        run("mount", &["-o", "loop", path], dir)?;
+        Ok(Self {
+            device: std::fs::metadata(dir)?.dev(),
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// Bytes the device was told to write until now, the file system's journal with them.
+    pub fn written(&self) -> anyhow::Result<u64> {
+        let (major, minor) = (
+            rustix::fs::major(self.device),
+            rustix::fs::minor(self.device),
+        );
+        let stat = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/stat"))?;
+        let sectors = stat.split_whitespace().nth(6).context("sectors written")?;
+        Ok(sectors.parse::<u64>()? * 512)
+    }
+}
+
+impl Drop for CountedDisk {
+    fn drop(&mut self) {
+        unmount(&self.dir);
     }
 }

@@ -135,6 +135,15 @@ impl Line {
         })
     }
 
+    /// Waits until the collector has all of so many events: a millisecond longer for each.
+    pub fn drained_of(&self, events: u64) -> anyhow::Result<()> {
+        let patience = phone::PATIENCE + Duration::from_millis(events);
+        block_in_place(|| {
+            self.phone()
+                .wait_within(patience, "everything", |status| status.queued_events == 0)
+        })
+    }
+
     /// Waits for something of the phone's status.
     pub fn wait(
         &self,

@@ -77,7 +77,17 @@ impl Phone {
         what: &str,
         done: impl FnMut(&mingjing_agent::Status) -> bool,
     ) -> anyhow::Result<()> {
-        if self.agent.wait(PATIENCE, done) {
+        self.wait_within(PATIENCE, what, done)
+    }
+
+    /// Like [`Phone::wait`], for what takes as long as there is much of it.
+    pub fn wait_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        done: impl FnMut(&mingjing_agent::Status) -> bool,
+    ) -> anyhow::Result<()> {
+        if self.agent.wait(patience, done) {
             return Ok(());
         }
         anyhow::bail!("waited in vain: {what}; status {:?}", self.agent.status())

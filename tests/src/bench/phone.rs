@@ -1,15 +1,18 @@
 //! `bench agent`: what the agent costs a phone: memory, processor, bytes on the wire and on the disk.
 //!
-//! The agent runs in a process that does nothing else and is measured before and after it starts: the
-//! difference is the agent's. Bytes are counted by a relay between it and a real collector, TLS included,
-//! handshake left out; bytes written to the device are what Linux accounts to the process.
+//! The agent runs in a program that holds nothing else, as the app's library does, and is measured before
+//! and after it starts: the difference is the agent's. Bytes are counted by a relay between it and a real
+//! collector, TLS included, handshake left out; bytes written are what the phone folder's own device was
+//! told to write, the file system's journal with them (what Linux accounts to a process counts whole
+//! folios where a block was written).
 
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mingjing_agent::config::Config;
@@ -23,8 +26,9 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::load::Site;
 use super::measure::{bar, held, now};
 use super::texts;
-use crate::child::Usage;
+use crate::child::{Usage, sibling};
 use crate::clock::SimClock;
+use crate::disk::CountedDisk;
 use crate::harness::PASSWORD;
 use crate::phone::{self, Phone};
 
@@ -54,7 +58,7 @@ pub struct Bytes {
     pub up_per_event: f64,
     /// Bytes a phone receives, an event.
     pub down_per_event: f64,
-    /// Bytes written to the device, an event.
+    /// Bytes written to the device, an event, the file system's journal included.
     pub written_per_event: f64,
     /// Processor time of the agent, an event.
     pub cpu_us_per_event: f64,
@@ -67,6 +71,8 @@ pub struct Report {
     pub rss_mb: f64,
     /// Of it, memory of its own: without pages of the program file.
     pub anonymous_mb: f64,
+    /// All of the program's code and constants: what its pages can come to.
+    pub program_mb: f64,
     /// Share of one processor at one event a second, percent.
     pub cpu_percent_at_1_ev_s: f64,
     /// Bytes by size of batch.
@@ -78,9 +84,10 @@ impl Report {
     #[allow(clippy::print_stdout, reason = "a command's output")]
     pub fn print(&self) {
         println!(
-            "resident memory over the host   {:>8.1} MB ({:.1} MB of its own)   ≤10 MB: {}",
+            "resident memory over the host   {:>8.1} MB ({:.1} MB of its own; the program has {:.1} MB)   ≤10 MB: {}",
             self.rss_mb,
             self.anonymous_mb,
+            self.program_mb,
             held(self.rss_mb, 10.0)
         );
         println!(
@@ -118,6 +125,7 @@ pub async fn run(arguments: Arguments, program: &Path) -> anyhow::Result<Report>
     site.collector.account(ACCOUNT, &holder, "压测").await?;
     let token = site.collector.token(&holder).await?;
     let phone_dir = dir.path().join("phone");
+    let disk = CountedDisk::mount(&dir.path().join("disk"), &phone_dir, 256)?;
     let clock = Arc::new(SimClock::real());
     phone::enroll(&phone_dir, &token, clock.clone()).await?;
     let at = phone_dir.clone();
@@ -131,14 +139,14 @@ pub async fn run(arguments: Arguments, program: &Path) -> anyhow::Result<Report>
     let relay = Relay::start(&child.at.session).await?;
     phone::readdress(&phone_dir, &relay.server())?;
 
-    let mut host = Host::start(program, &phone_dir).await?;
+    let mut host = Host::start(&phone_dir).await?;
     let before = host.memory()?;
     host.tell("start").await?;
     let mut bytes = Vec::new();
     let bar = bar(arguments.seconds + BATCHES.len() as u64, "agent");
     for batch in BATCHES {
         let (up, down) = relay.bytes();
-        let (written, cpu_ms) = (host.written()?, host.usage()?.cpu_ms);
+        let (written, cpu_ms) = (disk.written()?, host.cpu_ms()?);
         host.tell(&format!("send {SENT} {batch}")).await?;
         let (up_after, down_after) = relay.bytes();
         let each = |from: u64, to: u64| (to - from) as f64 / SENT as f64;
@@ -146,17 +154,21 @@ pub async fn run(arguments: Arguments, program: &Path) -> anyhow::Result<Report>
             batch,
             up_per_event: each(up, up_after),
             down_per_event: each(down, down_after),
-            written_per_event: each(written, host.written()?),
-            cpu_us_per_event: (host.usage()?.cpu_ms - cpu_ms) * 1000.0 / SENT as f64,
+            written_per_event: each(written, disk.written()?),
+            cpu_us_per_event: (host.cpu_ms()? - cpu_ms) * 1000.0 / SENT as f64,
         });
         bar.inc(1);
     }
-    let (cpu_ms, began) = (host.usage()?.cpu_ms, now());
+    let (cpu_ms, began) = (host.cpu_ms()?, now());
+    // The wait is on this side: the phone's process is as idle as the agent lets it be.
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.tick().await;
     for _ in 0..arguments.seconds {
-        host.tell("pace").await?;
+        host.tell("send 1 1").await?;
         bar.inc(1);
+        second.tick().await;
     }
-    let cpu_percent = (host.usage()?.cpu_ms - cpu_ms) / began.elapsed().as_secs_f64() / 10.0;
+    let cpu_percent = (host.cpu_ms()? - cpu_ms) / began.elapsed().as_secs_f64() / 10.0;
     let after = host.memory()?;
     bar.finish_and_clear();
     host.end().await?;
@@ -165,6 +177,7 @@ pub async fn run(arguments: Arguments, program: &Path) -> anyhow::Result<Report>
     Ok(Report {
         rss_mb: mb(before.resident, after.resident),
         anonymous_mb: mb(before.anonymous, after.anonymous),
+        program_mb: mb(0, after.program),
         cpu_percent_at_1_ev_s: cpu_percent,
         bytes,
     })
@@ -175,6 +188,7 @@ pub async fn run(arguments: Arguments, program: &Path) -> anyhow::Result<Report>
 struct Memory {
     resident: u64,
     anonymous: u64,
+    program: u64,
 }
 
 /// The process that hosts the agent.
@@ -185,14 +199,18 @@ struct Host {
 }
 
 impl Host {
-    async fn start(program: &Path, dir: &Path) -> anyhow::Result<Self> {
-        let mut child = Command::new(program)
-            .args(["phone", "--dir"])
+    async fn start(dir: &Path) -> anyhow::Result<Self> {
+        let program = sibling("phone")?;
+        let mut child = Command::new(&program)
             .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            .spawn()?;
+            .spawn()
+            .with_context(|| {
+                let program = program.display();
+                format!("starting {program}: cargo build --release -p mingjing-tests --bin phone")
+            })?;
         let stdin = child.stdin.take().context("a piped standard input")?;
         let stdout = child.stdout.take().context("a piped standard output")?;
         let mut host = Self {
@@ -227,8 +245,8 @@ impl Host {
         self.child.id().context("the phone's process has ended")
     }
 
-    fn usage(&self) -> anyhow::Result<Usage> {
-        Usage::of(self.pid()?)
+    fn cpu_ms(&self) -> anyhow::Result<f64> {
+        Usage::cpu_ms_of_threads(self.pid()?)
     }
 
     fn memory(&self) -> anyhow::Result<Memory> {
@@ -236,12 +254,8 @@ impl Host {
         Ok(Memory {
             resident: number(&text, "VmRSS:")? * 1024,
             anonymous: number(&text, "RssAnon:")? * 1024,
+            program: number(&text, "VmExe:")? * 1024,
         })
-    }
-
-    fn written(&self) -> anyhow::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/io", self.pid()?))?;
-        number(&text, "write_bytes:")
     }
 }
 
@@ -254,20 +268,13 @@ fn number(text: &str, name: &str) -> anyhow::Result<u64> {
     Ok(number.parse()?)
 }
 
-/// Arguments of the process that hosts the agent.
-#[derive(Clone, Debug, clap::Args)]
-pub struct HostArguments {
-    /// The enrolled, consented phone's folder
-    #[arg(long)]
-    dir: PathBuf,
-}
-
-/// What that process runs: one command a line, `done` after each.
+/// What the process that hosts the agent of the enrolled, consented folder `dir` runs: one command a
+/// line, `done` after each.
 #[allow(
     clippy::print_stdout,
     reason = "standard output is the protocol with the parent"
 )]
-pub fn host(arguments: &HostArguments) -> anyhow::Result<()> {
+pub fn host(dir: &Path) -> anyhow::Result<()> {
     let clock = Arc::new(SimClock::real());
     let mut phone = None;
     let mut n = 0;
@@ -277,7 +284,7 @@ pub fn host(arguments: &HostArguments) -> anyhow::Result<()> {
         let words: Vec<&str> = line.split(' ').collect();
         match (&words[..], &phone) {
             (["start"], None) => {
-                let config = Config::new(&arguments.dir);
+                let config = Config::new(dir);
                 let started = Phone::start_with(config, clock.clone())?;
                 started.wait("a session", |status| status.session == "connected")?;
                 started.signals(&[phone::account_page(clock.now(), ACCOUNT)])?;
@@ -289,13 +296,6 @@ pub fn host(arguments: &HostArguments) -> anyhow::Result<()> {
                 for _ in 0..count / batch {
                     send(phone, &clock, &mut n, batch)?;
                 }
-            }
-            (["pace"], Some(phone)) => {
-                let began = now();
-                send(phone, &clock, &mut n, 1)?;
-                // One event a second: the wait is the idle time being measured.
-                let left = std::time::Duration::from_secs(1).saturating_sub(began.elapsed());
-                phone.agent.wait(left, |_| false);
             }
             _ => bail!("what is {line:?}"),
         }

@@ -40,9 +40,6 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
     },
-    /// An agent in a process of its own; used by `bench agent`
-    #[command(hide = true)]
-    Phone(phone::HostArguments),
 }
 
 /// Arguments kept for what is not built yet.
@@ -126,17 +123,11 @@ async fn run(command: Command) -> anyhow::Result<Outcome> {
             line(&report)?;
         }
         Command::Serve { data } => child::serve(&data, 0).await?,
-        Command::Phone(_) => unreachable!("it runs without this runtime"),
     }
     Ok(Outcome::Measured)
 }
 
 fn start(command: Command) -> anyhow::Result<Outcome> {
-    if let Command::Phone(arguments) = &command {
-        // The host's own memory must not hold a runtime that the agent brings anyway.
-        phone::host(arguments)?;
-        return Ok(Outcome::Measured);
-    }
     tokio::runtime::Runtime::new()?.block_on(run(command))
 }
 

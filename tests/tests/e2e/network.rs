@@ -184,8 +184,7 @@ async fn what_gathered_while_the_collector_was_away_for_a_day_all_arrives() {
         );
         let collector = collector.restart().await.unwrap();
         line.goes_to(&collector).unwrap();
-        line.wait("everything", |status| status.queued_events == 0)
-            .unwrap();
+        line.drained_of(absence_events()).unwrap();
         nothing_lost_or_doubled(&collector.shared, &[&line])
             .await
             .unwrap();
