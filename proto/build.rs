@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "SignedKind",
         "Source",
     ];
-    let mut builder = tonic_prost_build::configure();
+    let mut builder = tonic_prost_build::configure().codec_path("crate::codec::Small");
     for name in NAMED {
         builder = builder.enum_attribute(format!(".mingjing.v1.{name}"), NAMES);
     }

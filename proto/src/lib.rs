@@ -6,6 +6,7 @@
 //! - wire types become trusted types in [`validate`] and nowhere else.
 
 pub mod chain;
+pub mod codec;
 pub mod device_signed;
 pub mod ids;
 pub mod json;
