@@ -124,7 +124,7 @@ pub async fn add(
     }
     let entry = Entry::new(actor, "account.add", &new.account, &new.holder);
     audit.append_in(&mut tx, entry).await?;
-    let change = Changes::record(&mut tx, new.registered_ms, Kind::Register, &new.account).await?;
+    let change = Changes::record(&mut tx, new.registered_ms, Kind::Register, &new.holder).await?;
     tx.commit().await?;
     changes.announce(change);
     Ok(())
@@ -141,14 +141,13 @@ pub async fn set_suspended(
     actor: &str,
 ) -> Result<()> {
     let mut tx = db.begin().await?;
-    let updated = sqlx::query("update accounts set suspended_ms = $1 where account = $2")
+    let sql = "update accounts set suspended_ms = $1 where account = $2 returning holder";
+    let updated = sqlx::query(sql)
         .bind(suspended_ms)
         .bind(account)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-    if updated.rows_affected() == 0 {
-        return Err(Error::NotFound("no such account in the register"));
-    }
+    let holder = holder(updated)?;
     let action = if suspended_ms.is_some() {
         "account.suspend"
     } else {
@@ -157,10 +156,15 @@ pub async fn set_suspended(
     audit
         .append_in(&mut tx, Entry::new(actor, action, account, ""))
         .await?;
-    let change = Changes::record(&mut tx, now_ms, Kind::Register, account).await?;
+    let change = Changes::record(&mut tx, now_ms, Kind::Register, &holder).await?;
     tx.commit().await?;
     changes.announce(change);
     Ok(())
+}
+
+fn holder(row: Option<AnyRow>) -> Result<String> {
+    let row = row.ok_or(Error::NotFound("no such account in the register"))?;
+    Ok(row.try_get("holder")?)
 }
 
 /// Takes an account out of the register. Its records stay under their retention.
@@ -173,17 +177,15 @@ pub async fn remove(
     actor: &str,
 ) -> Result<()> {
     let mut tx = db.begin().await?;
-    let deleted = sqlx::query("delete from accounts where account = $1")
+    let deleted = sqlx::query("delete from accounts where account = $1 returning holder")
         .bind(account)
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-    if deleted.rows_affected() == 0 {
-        return Err(Error::NotFound("no such account in the register"));
-    }
+    let holder = holder(deleted)?;
     audit
         .append_in(&mut tx, Entry::new(actor, "account.remove", account, ""))
         .await?;
-    let change = Changes::record(&mut tx, now_ms, Kind::Register, account).await?;
+    let change = Changes::record(&mut tx, now_ms, Kind::Register, &holder).await?;
     tx.commit().await?;
     changes.announce(change);
     Ok(())

@@ -123,6 +123,10 @@ pub fn confirmation_code(spki: &[u8]) -> String {
     format!("{:06}", number % 1_000_000)
 }
 
+const UNKNOWN: Error = Error::NotFound(
+    "no such device; if this phone was enrolled after the collector's last backup, enrol it again",
+);
+
 fn number(row: &AnyRow, column: &str) -> Result<u64> {
     Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
 }
@@ -185,15 +189,25 @@ pub async fn insert(tx: &mut Tx, new: &NewDevice) -> Result<()> {
     Ok(())
 }
 
+/// What decides whether a phone may speak: its key, its state, and who holds it.
+pub async fn door(db: &Db, id: DeviceId) -> Result<(Vec<u8>, State, String)> {
+    let row = sqlx::query("select spki, state, person from devices where device = $1")
+        .bind(&id.0[..])
+        .fetch_optional(db.reader())
+        .await?
+        .ok_or(UNKNOWN)?;
+    let state = row.try_get::<&str, _>("state")?.parse();
+    let state = state.map_err(|_| Error::Sealed)?;
+    Ok((row.try_get("spki")?, state, row.try_get("person")?))
+}
+
 /// One phone.
 pub async fn load(db: &Db, id: DeviceId) -> Result<Device> {
     let row = sqlx::query("select * from devices where device = $1")
         .bind(&id.0[..])
         .fetch_optional(db.reader())
         .await?
-        .ok_or(Error::NotFound(
-            "no such device; if this phone was enrolled after the collector's last backup, enrol it again",
-        ))?;
+        .ok_or(UNKNOWN)?;
     device(&row)
 }
 
@@ -260,8 +274,8 @@ pub async fn move_head(tx: &mut Tx, id: DeviceId, from: &Head, to: &Head) -> Res
     Ok(moved.rows_affected() == 1)
 }
 
-/// Begins a session: numbers it, so that the newest can be told.
-pub async fn begin_session(tx: &mut Tx, id: DeviceId, now_ms: i64) -> Result<i64> {
+/// Begins a session: numbers it, so that the newest can be told; `None` for an unknown device.
+pub async fn begin_session(tx: &mut Tx, id: DeviceId, now_ms: i64) -> Result<Option<i64>> {
     let row = sqlx::query(
         "update devices set session = session + 1, last_seen_ms = $1 where device = $2
          returning session",
@@ -269,18 +283,17 @@ pub async fn begin_session(tx: &mut Tx, id: DeviceId, now_ms: i64) -> Result<i64
     .bind(now_ms)
     .bind(&id.0[..])
     .fetch_optional(&mut **tx)
-    .await?
-    .ok_or(Error::NotFound("no such device"))?;
-    Ok(row.try_get("session")?)
+    .await?;
+    Ok(row.map(|row| row.try_get("session")).transpose()?)
 }
 
 /// Remembers what the phone said of itself.
-pub async fn set_status(db: &Db, id: DeviceId, status: &pb::Status, now_ms: i64) -> Result<()> {
+pub async fn set_status(tx: &mut Tx, id: DeviceId, status: &pb::Status, now_ms: i64) -> Result<()> {
     sqlx::query("update devices set status = $1, last_seen_ms = $2 where device = $3")
         .bind(status.encode_to_vec())
         .bind(now_ms)
         .bind(&id.0[..])
-        .execute(db.writer())
+        .execute(&mut **tx)
         .await?;
     Ok(())
 }

@@ -70,6 +70,7 @@ impl Fixture {
             failing: crate::cure::Failing::default(),
             metrics: crate::metrics::Metrics::default(),
             addresses: OnceLock::new(),
+            documents: crate::session::Documents::default(),
             db,
             sealer,
         });

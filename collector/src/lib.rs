@@ -49,12 +49,13 @@ use std::time::Duration;
 
 use mingjing_proto::pb;
 use tokio::net::TcpListener;
+use tokio::sync::broadcast;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
 use crate::ca::Ca;
-use crate::changes::Changes;
+use crate::changes::{Change, Changes};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::cure::Failing;
@@ -64,7 +65,7 @@ use crate::ingest::Committer;
 use crate::metrics::Metrics;
 use crate::rules::RuleSet;
 use crate::seal::Sealer;
-use crate::session::Live;
+use crate::session::{Documents, Live};
 use crate::tls::{Clients, CurrentCertificate};
 
 /// What every part of one running collector shares.
@@ -94,6 +95,8 @@ pub struct Shared {
     pub failing: Failing,
     /// Where the listeners are; known once they are bound.
     pub addresses: OnceLock<Addresses>,
+    /// What every phone is given alike.
+    pub documents: Documents,
 }
 
 impl Shared {
@@ -243,6 +246,7 @@ impl Shared {
             metrics: Metrics::default(),
             failing: Failing::default(),
             addresses: OnceLock::new(),
+            documents: Documents::default(),
         });
         Ok(shared)
     }
@@ -303,6 +307,12 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
     // A second run in one process keeps the first addresses: they are the same listeners' names.
     drop(shared.addresses.set(addresses));
     notice::publish_if_changed(&shared, "system").await?;
+    // Before anybody can connect: a change that comes after what a session read must reach it.
+    let news = shared.changes.subscribe();
+    shared
+        .changes
+        .begin(&shared.db, shared.clock.now_ms())
+        .await?;
 
     let names = &shared.config.public.names;
     let identity = shared.ca.server_identity(names, shared.clock.now_ms())?;
@@ -366,7 +376,7 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
             ),
     );
     let console_task = tokio::spawn(console::serve(shared.clone(), pages, stop.clone()));
-    let watch_task = tokio::spawn(watch(shared.clone(), live, certificate, stop.clone()));
+    let watch_task = tokio::spawn(watch(shared.clone(), news, live, certificate, stop.clone()));
 
     stop.cancelled().await;
     let wait = async {
@@ -396,11 +406,11 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
 /// Carries changes to sessions, polls for those of other collectors, renews the server certificate.
 async fn watch(
     shared: Arc<Shared>,
+    mut changes: broadcast::Receiver<Change>,
     live: Arc<Live>,
     certificate: Arc<CurrentCertificate>,
     stop: CancellationToken,
 ) {
-    let mut changes = shared.changes.subscribe();
     let clock = shared.clock.clone();
     let poll = shared
         .changes
@@ -434,17 +444,23 @@ async fn watch(
         match change {
             Ok(change) => heed(&shared, &live, &change).await,
             // Too much news at once: whatever it was, reading everything again is right.
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => live.refresh(),
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            Err(broadcast::error::RecvError::Lagged(_)) => read_anew(&shared, &live).await,
+            Err(broadcast::error::RecvError::Closed) => return,
         }
     }
 }
 
-async fn heed(shared: &Shared, live: &Live, change: &changes::Change) {
+async fn read_anew(shared: &Shared, live: &Live) {
+    shared.documents.forget().await;
+    live.refresh();
+}
+
+async fn heed(shared: &Shared, live: &Live, change: &Change) {
     use changes::Kind;
     let now_ms = shared.clock.now_ms();
     match change.kind {
-        Kind::Register | Kind::Reload => live.refresh(),
+        Kind::Register => live.refresh_holder(&change.subject),
+        Kind::Reload => read_anew(shared, live).await,
         Kind::DeviceRevoked => {
             if let Ok(device) = change.subject.parse() {
                 live.revoke(device);

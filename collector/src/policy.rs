@@ -12,8 +12,8 @@ use prost::Message;
 use sqlx::Row;
 
 use crate::db::{Db, Tx};
-use crate::devices::Device;
 use crate::error::{Error, Result};
+use crate::ingest::View;
 use crate::{Shared, accounts, notice, people};
 
 /// One version of a phone's policy.
@@ -70,24 +70,21 @@ pub async fn versions(db: &Db, device: DeviceId) -> Result<HashMap<u32, Version>
 /// `phone_has` is the version in force on the phone and its hash. A collector restored from an older
 /// backup has lost it and may give its number to other bytes, which the phone must refuse; a number
 /// above the phone's is taken.
-pub async fn current(shared: &Shared, device: &Device, phone_has: (u32, &[u8])) -> Result<Version> {
-    let person = people::load(&shared.db, &device.person).await?;
-    let accounts: Vec<_> = accounts::of_holder(&shared.db, &device.person)
-        .await?
-        .iter()
-        .filter(|account| account.suspended_ms.is_none())
-        .map(accounts::Account::for_policy)
-        .collect();
+pub async fn current(shared: &Shared, view: &View, phone_has: (u32, &[u8])) -> Result<Version> {
+    let device = &view.device;
+    let held = view
+        .register
+        .values()
+        .filter(|account| account.holder == device.person && account.suspended_ms.is_none());
+    let mut accounts: Vec<_> = held.map(accounts::Account::for_policy).collect();
+    accounts.sort_by(|a, b| a.id.cmp(&b.id));
     let schedule = people::schedule(&shared.db, &device.person).await?;
-    let newest = versions(&shared.db, device.device)
-        .await?
-        .into_values()
-        .max_by_key(|version| version.version);
+    let newest = view.policies.values().max_by_key(|it| it.version);
     let mut policy = pb::Policy {
-        version: newest.as_ref().map_or(1, |newest| newest.version),
+        version: newest.map_or(1, |newest| newest.version),
         device_id: device.device.0.to_vec(),
         person: device.person.clone(),
-        person_name: person.pseudonym,
+        person_name: view.person.pseudonym.clone(),
         terms: notice::terms(&shared.config),
         accounts,
         schedule,
@@ -97,7 +94,7 @@ pub async fn current(shared: &Shared, device: &Device, phone_has: (u32, &[u8])) 
     if let Some(newest) = newest {
         let beside = has >= newest.version && !has_sha256.is_empty() && has_sha256 != newest.sha256;
         if newest.policy == policy && !beside {
-            return Ok(newest);
+            return Ok(newest.clone());
         }
         policy.version = newest
             .version

@@ -4,6 +4,7 @@
 //! they came; an acknowledgement leaves after the commit; a revoked device's session ends within a
 //! second; one phone's mistakes end its own session only.
 
+mod documents;
 mod hello;
 mod live;
 mod pace;
@@ -11,6 +12,7 @@ mod run;
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
 use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb;
 use tokio::sync::{Semaphore, mpsc};
@@ -18,6 +20,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+pub use documents::{Documents, Newest};
 pub use live::{Live, Place, Signal};
 
 use crate::devices::{self, State};
@@ -25,6 +28,9 @@ use crate::error::{Error, Result};
 use crate::ingest::Committer;
 use crate::tls::Peer;
 use crate::{Shared, ca, enroll};
+
+/// What goes down to a phone. It waits boxed: a channel keeps room for 32 messages from its start.
+type Sent = std::result::Result<pb::ToDevice, Status>;
 
 /// Messages waiting to go down to one phone.
 const DOWN_QUEUE: usize = 64;
@@ -64,12 +70,12 @@ impl Service {
                 "a session needs the phone's certificate",
             ))?;
         let (device, spki) = ca::device_of(&certificate)?;
-        let known = devices::load(&self.shared.db, device).await?;
-        if known.spki != spki {
+        let (known, state, person) = devices::door(&self.shared.db, device).await?;
+        if known != spki {
             return Err(Error::Unauthenticated("the certificate is of another key"));
         }
-        match known.state {
-            State::Active => Ok((device, known.person)),
+        match state {
+            State::Active => Ok((device, person)),
             State::Pending => Err(Error::Pending),
             State::Revoked => Err(Error::Revoked),
         }
@@ -78,7 +84,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl pb::phone_server::Phone for Service {
-    type SessionStream = ReceiverStream<std::result::Result<pb::ToDevice, Status>>;
+    type SessionStream = futures::stream::Map<ReceiverStream<Box<Sent>>, fn(Box<Sent>) -> Sent>;
 
     async fn session(
         &self,
@@ -103,13 +109,15 @@ impl pb::phone_server::Phone for Service {
         };
         let stop = self.stop.clone();
         let sessions = self.shared.metrics.sessions.clone();
+        let up = request.into_inner();
         tokio::spawn(async move {
             sessions.inc();
-            door.run(request.into_inner(), stop).await;
+            door.run(up, stop).await;
             sessions.dec();
             drop(place);
         });
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        let unboxed: fn(Box<Sent>) -> Sent = |message| *message;
+        Ok(Response::new(ReceiverStream::new(receiver).map(unboxed)))
     }
 
     async fn renew(

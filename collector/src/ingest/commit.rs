@@ -1,11 +1,16 @@
-//! Group commit: batches of many devices share one transaction (design §6).
+//! Group commit: batches and notes of many devices share one transaction (design §6).
 //!
 //! Invariants: an answer is given after the commit and never before; a head that stands elsewhere drops
-//! only its own batch; an SQL error makes every batch of the group try once alone.
+//! only its own batch; an SQL error makes every job of the group try once alone.
+//!
+//! A session's number and a phone's status are written here as well: each in a transaction of its own
+//! would wait for the disk alone, and everybody's batches behind it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use mingjing_proto::ids::DeviceId;
+use mingjing_proto::pb;
 use mingjing_proto::vocabulary::Named;
 use prometheus_client::metrics::gauge::Gauge;
 use sqlx::Row;
@@ -42,7 +47,58 @@ pub enum Outcome {
     Stale,
 }
 
-type Job = (Prepared, oneshot::Sender<Result<Outcome>>);
+/// What is committed together, each with where its answer goes.
+#[derive(Debug)]
+enum Job {
+    Batch(Box<Prepared>, oneshot::Sender<Result<Outcome>>),
+    Note(Note, oneshot::Sender<Result<Option<i64>>>),
+}
+
+/// Something about one phone that is no record.
+#[derive(Debug)]
+enum Note {
+    /// A session begins; the answer is its number.
+    Session(DeviceId),
+    /// What the phone says of itself.
+    Status(DeviceId, Box<pb::Status>),
+}
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug)]
+enum Done {
+    Batch(Outcome),
+    /// A session's number.
+    Note(Option<i64>),
+}
+
+impl Job {
+    fn device(&self) -> DeviceId {
+        match self {
+            Self::Batch(prepared, _) => prepared.device,
+            Self::Note(Note::Session(device) | Note::Status(device, _), _) => *device,
+        }
+    }
+
+    fn events(&self) -> u64 {
+        match self {
+            Self::Batch(prepared, _) => prepared.events,
+            Self::Note(..) => 0,
+        }
+    }
+
+    /// The session may be gone; what is stored is stored.
+    fn answer(self, answer: Result<Done>) {
+        match (self, answer) {
+            (Self::Batch(_, reply), Ok(Done::Batch(outcome))) => drop(reply.send(Ok(outcome))),
+            (Self::Note(_, reply), Ok(Done::Note(number))) => drop(reply.send(Ok(number))),
+            (Self::Batch(_, reply), Err(error)) => drop(reply.send(Err(error))),
+            (Self::Note(_, reply), Err(error)) => drop(reply.send(Err(error))),
+            (Self::Batch(..) | Self::Note(..), Ok(_)) => {
+                unreachable!("each job is done as what it is")
+            }
+        }
+    }
+}
 
 /// Where sessions hand in their batches.
 #[derive(Debug)]
@@ -67,12 +123,33 @@ impl Committer {
     /// Hands in a batch; waits for a place in the queue. The outcome comes after the commit.
     pub async fn submit(&self, prepared: Prepared) -> Result<oneshot::Receiver<Result<Outcome>>> {
         let (reply, outcome) = oneshot::channel();
-        self.sender
-            .send((prepared, reply))
-            .await
-            .map_err(|_| Error::Unavailable("the collector is stopping"))?;
+        self.hand_in(Job::Batch(Box::new(prepared), reply)).await?;
         self.queue.inc();
         Ok(outcome)
+    }
+
+    async fn hand_in(&self, job: Job) -> Result<()> {
+        let sent = self.sender.send(job).await;
+        sent.map_err(|_| Error::Unavailable("the collector is stopping"))
+    }
+
+    async fn note(&self, note: Note) -> Result<Option<i64>> {
+        let (reply, answer) = oneshot::channel();
+        self.hand_in(Job::Note(note, reply)).await?;
+        let stopped = Err(Error::Unavailable("the collector is stopping"));
+        answer.await.unwrap_or(stopped)
+    }
+
+    /// Numbers a session that begins and writes it down for the other collectors.
+    pub async fn begin_session(&self, device: DeviceId) -> Result<i64> {
+        let number = self.note(Note::Session(device)).await?;
+        number.ok_or(Error::NotFound("no such device"))
+    }
+
+    /// Writes down what a phone says of itself.
+    pub async fn status(&self, device: DeviceId, status: pb::Status) -> Result<()> {
+        self.note(Note::Status(device, Box::new(status))).await?;
+        Ok(())
     }
 
     /// Whether batches can still be handed in.
@@ -91,25 +168,25 @@ async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: Cance
             }
         };
         let Some(first) = first else { return };
-        let mut events = first.0.events;
+        let mut events = first.events();
         let mut group = vec![first];
         while group.len() < GROUP_BATCHES && events < GROUP_EVENTS {
             let Ok(job) = receiver.try_recv() else { break };
-            events += job.0.events;
+            events += job.events();
             group.push(job);
         }
         // Heads are taken in device order everywhere, so that two collectors never wait for each other
         // in a circle; within a device the order of arrival stays.
-        group.sort_by_key(|(prepared, _)| prepared.device);
-        let batches = i64::try_from(group.len()).expect("a small number");
-        shared.metrics.queue.dec_by(batches);
-        let refs: Vec<&Prepared> = group.iter().map(|(prepared, _)| prepared).collect();
-        match commit(&shared, &refs).await {
-            Ok(outcomes) => {
+        group.sort_by_key(Job::device);
+        let is_batch = |job: &&Job| matches!(job, Job::Batch(..));
+        let batches = group.iter().filter(is_batch).count();
+        let queued = i64::try_from(batches).expect("a small number");
+        shared.metrics.queue.dec_by(queued);
+        match commit(&shared, &group).await {
+            Ok(done) => {
                 shared.failing.set(None);
-                for ((_, reply), outcome) in group.into_iter().zip(outcomes) {
-                    // The session may be gone; what is stored is stored.
-                    drop(reply.send(Ok(outcome)));
+                for (job, done) in group.into_iter().zip(done) {
+                    job.answer(Ok(done));
                 }
             }
             Err(error) => {
@@ -118,23 +195,23 @@ async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: Cance
                     error = &error as &dyn std::error::Error,
                     cure = cure.map(tracing::field::display),
                     batches,
-                    "a group commit failed, trying each batch alone"
+                    "a group commit failed, trying each part alone"
                 );
                 // Nobody answers: waiting as long again for each batch would only hold the phones up.
                 let mut away = is_away(&error);
                 shared.failing.set(Some(cure.unwrap_or(Cure::Look)));
-                for (prepared, reply) in group {
+                for job in group {
                     let answer = if away {
                         Err(Error::Unavailable("the database does not answer"))
                     } else {
-                        let alone = commit(&shared, &[&prepared]).await;
+                        let alone = commit(&shared, std::slice::from_ref(&job)).await;
                         if alone.is_ok() {
                             shared.failing.set(None);
                         }
-                        alone.map(|outcomes| outcomes[0])
+                        alone.map(|done| done[0])
                     };
                     away = away || answer.as_ref().is_err_and(is_away);
-                    if let Err(error) = &answer {
+                    if let (Job::Batch(prepared, _), Err(error)) = (&job, &answer) {
                         shared.metrics.commit_failures.inc();
                         tracing::error!(
                             device = %prepared.device,
@@ -143,7 +220,7 @@ async fn run(shared: Arc<Shared>, mut receiver: mpsc::Receiver<Job>, stop: Cance
                             "a batch could not be stored and was not acknowledged"
                         );
                     }
-                    drop(reply.send(answer));
+                    job.answer(answer);
                 }
             }
         }
@@ -154,32 +231,58 @@ fn is_away(error: &Error) -> bool {
     matches!(error, Error::Database(sqlx::Error::PoolTimedOut))
 }
 
-async fn commit(shared: &Shared, group: &[&Prepared]) -> Result<Vec<Outcome>> {
+async fn commit(shared: &Shared, group: &[Job]) -> Result<Vec<Done>> {
     let now_ms = shared.clock.now_ms();
     let began = Instant::now();
     let mut tx = shared.db.begin().await?;
-    let mut outcomes = Vec::with_capacity(group.len());
-    let mut stored = Vec::with_capacity(group.len());
-    for prepared in group {
-        if devices::move_head(&mut tx, prepared.device, &prepared.from, &prepared.to).await? {
-            outcomes.push(Outcome::Stored);
-            stored.push(*prepared);
-        } else {
-            outcomes.push(Outcome::Stale);
-        }
+    let mut done = Vec::with_capacity(group.len());
+    let mut stored: Vec<&Prepared> = Vec::with_capacity(group.len());
+    let mut begun = Vec::new();
+    for job in group {
+        done.push(match job {
+            Job::Batch(prepared, _) => {
+                let Prepared {
+                    device, from, to, ..
+                } = &**prepared;
+                if devices::move_head(&mut tx, *device, from, to).await? {
+                    stored.push(prepared);
+                    Done::Batch(Outcome::Stored)
+                } else {
+                    Done::Batch(Outcome::Stale)
+                }
+            }
+            Job::Note(Note::Session(device), _) => {
+                let number = devices::begin_session(&mut tx, *device, now_ms).await?;
+                begun.extend(number.map(|number| format!("{device} {number}")));
+                Done::Note(number)
+            }
+            Job::Note(Note::Status(device, status), _) => {
+                devices::set_status(&mut tx, *device, status, now_ms).await?;
+                Done::Note(None)
+            }
+        });
     }
-    if stored.is_empty() {
-        return Ok(outcomes);
+    let mut sessions = Vec::new();
+    for rows in begun.chunks(ROWS) {
+        let kind = Kind::Session;
+        sessions.extend(Changes::record_all(&mut tx, &shared.db, now_ms, kind, rows).await?);
     }
     let (changes, levels) = write(shared, &mut tx, &stored, now_ms).await?;
     tx.commit().await?;
+    for session in &sessions {
+        // Those of this process learn of it when it enters among them.
+        shared.changes.tell_others(session);
+    }
     for change in changes {
         shared.changes.announce(change);
+    }
+    if stored.is_empty() {
+        return Ok(done);
     }
     let took = began.elapsed().as_secs_f64();
     shared.metrics.commit_seconds.observe(took);
     count(&shared.metrics, &stored, &levels);
-    Ok(outcomes)
+    Ok(done)
 }
 
 fn count(metrics: &Metrics, stored: &[&Prepared], levels: &[Level]) {
@@ -243,13 +346,17 @@ async fn write(
     }
     let (mut changes, mut levels) = (Vec::new(), Vec::new());
     for rows in raised.chunks(ROWS) {
-        for id in findings::insert(tx, db, rows).await? {
+        let inserted = findings::insert(tx, db, rows).await?;
+        for id in &inserted {
             levels.extend(
                 rows.iter()
-                    .find(|row| row.id == id)
+                    .find(|row| row.id == *id)
                     .map(|row| Level::from_number(row.level)),
             );
-            changes.push(Changes::record(tx, now_ms, Kind::Finding, &hex::encode(id)).await?);
+        }
+        if !inserted.is_empty() {
+            let subjects: Vec<_> = inserted.iter().map(hex::encode).collect();
+            changes.extend(Changes::record_all(tx, db, now_ms, Kind::Finding, &subjects).await?);
         }
     }
     Ok((changes, levels))

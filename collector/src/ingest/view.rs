@@ -25,9 +25,24 @@ use crate::{Shared, devices::State};
 /// Links of records handed to the committer that are looked up without the database.
 const RECENT_LINKS: usize = 4096;
 
-async fn register(db: &Db, policies: &HashMap<u32, Version>) -> Result<HashMap<String, Account>> {
+/// What the holder has and what the policies name.
+async fn register(
+    db: &Db,
+    person: &str,
+    policies: &HashMap<u32, Version>,
+) -> Result<HashMap<String, Account>> {
+    let held = accounts::of_holder(db, person).await?;
+    let mut register: HashMap<_, _> = held
+        .into_iter()
+        .map(|account| (account.account.clone(), account))
+        .collect();
     let given = policies.values().flat_map(|it| &it.policy.accounts);
-    accounts::named(db, given.map(|account| account.id.as_str())).await
+    let others = given
+        .map(|account| account.id.as_str())
+        .filter(|id| !register.contains_key(*id));
+    let others = accounts::named(db, others).await?;
+    register.extend(others);
+    Ok(register)
 }
 
 /// A session's knowledge of its device.
@@ -49,7 +64,7 @@ pub struct View {
     pub person: Person,
     /// The holder's hours; `None` when no schedule is stored.
     pub hours: Option<Hours>,
-    /// The accounts its policies name, as far as they are in the register.
+    /// The holder's accounts and those its policies name, as far as they are in the register.
     pub register: HashMap<String, Account>,
     /// The rules in force.
     pub rules: Arc<RuleSet>,
@@ -71,7 +86,7 @@ impl View {
             hours: people::schedule(db, &device.person)
                 .await?
                 .and_then(Hours::new),
-            register: register(db, &policies).await?,
+            register: register(db, &device.person, &policies).await?,
             policies,
             rules: shared.rules(),
             recent: VecDeque::new(),
@@ -83,20 +98,21 @@ impl View {
     /// Reads again what IT may have changed, keeping the chain's state.
     pub async fn refresh(&mut self, shared: &Shared) -> Result<()> {
         let db = &shared.db;
+        self.device = devices::load(db, self.device.device).await?;
         self.policies = policy::versions(db, self.device.device).await?;
         self.person = people::load(db, &self.device.person).await?;
         self.hours = people::schedule(db, &self.device.person)
             .await?
             .and_then(Hours::new);
-        self.register = register(db, &self.policies).await?;
+        self.register = register(db, &self.device.person, &self.policies).await?;
         Ok(())
     }
 
     /// Takes up a policy that was just made for the phone.
-    pub async fn give(&mut self, db: &Db, version: Version) -> Result<()> {
+    ///
+    /// Its accounts are the holder's, which are known here already.
+    pub fn give(&mut self, version: Version) {
         self.policies.insert(version.version, version);
-        self.register = register(db, &self.policies).await?;
-        Ok(())
     }
 
     /// Whether the device may still speak.

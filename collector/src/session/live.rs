@@ -4,6 +4,7 @@
 //! from outside (revocation, a newer session on another collector) reaches it through its own signal.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use mingjing_proto::ids::DeviceId;
@@ -35,6 +36,7 @@ struct Entry {
     signal: watch::Sender<Signal>,
     person: String,
     news: Arc<Notify>,
+    held: Arc<AtomicBool>,
 }
 
 /// The sessions of this process.
@@ -64,6 +66,8 @@ pub struct Place {
     pub signal: watch::Receiver<Signal>,
     /// There is something to tell its holder.
     pub news: Arc<Notify>,
+    /// Set by the session while it holds a record: anything entered anywhere may be the cure.
+    pub held: Arc<AtomicBool>,
     /// Whether sessions of this device have been taking over from each other too often.
     pub clone_alarm: bool,
 }
@@ -94,9 +98,10 @@ impl Live {
             .expect("no panic while holding the sessions")
     }
 
-    /// Enters a session; an older one of the same device here is told that it is superseded.
+    /// Enters a session; the older of two of the same device here is told that it is superseded.
     pub fn enter(&self, device: DeviceId, number: i64, person: &str, now_ms: i64) -> Place {
         let news = Arc::new(Notify::new());
+        let held = Arc::new(AtomicBool::new(false));
         let (sender, signal) = watch::channel(Signal::Go);
         let mut inner = self.inner();
         let entry = Entry {
@@ -104,16 +109,22 @@ impl Live {
             signal: sender,
             person: person.to_owned(),
             news: news.clone(),
+            held: held.clone(),
         };
-        let older = inner.sessions.insert(device, entry);
-        if let Some(older) = &older {
+        let known = inner.sessions.get(&device);
+        let takeover = usize::from(known.is_some());
+        if known.is_some_and(|known| known.number > number) {
+            // A newer one was numbered after this one and came here before it.
+            entry.signal.send_replace(Signal::Superseded);
+        } else if let Some(older) = inner.sessions.insert(device, entry) {
             older.signal.send_replace(Signal::Superseded);
         }
-        let clone_alarm = inner.flips(device, now_ms, usize::from(older.is_some())) > FLIPS;
+        let clone_alarm = inner.flips(device, now_ms, takeover) > FLIPS;
         Place {
             number,
             signal,
             news,
+            held,
             clone_alarm,
         }
     }
@@ -162,10 +173,19 @@ impl Live {
 
     /// Tells every session to read again what IT may have changed.
     pub fn refresh(&self) {
+        self.refresh_those(|_| true);
+    }
+
+    /// Tells those sessions that a change of what this person is, holds or held may concern.
+    pub fn refresh_holder(&self, person: &str) {
+        self.refresh_those(|entry| entry.person == person || entry.held.load(Ordering::SeqCst));
+    }
+
+    fn refresh_those(&self, concerned: impl Fn(&Entry) -> bool) {
         let mut inner = self.inner();
         inner.refreshes += 1;
         let signal = Signal::Refresh(inner.refreshes);
-        for entry in inner.sessions.values() {
+        for entry in inner.sessions.values().filter(|entry| concerned(entry)) {
             entry.signal.send_if_modified(|now| {
                 let goes_on = !now.is_end();
                 if goes_on {
@@ -184,5 +204,43 @@ impl Live {
     /// Whether a device has a session here.
     pub fn is_connected(&self, device: DeviceId) -> bool {
         self.inner().sessions.contains_key(&device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceId = DeviceId([7; 16]);
+
+    fn heard(place: &mut Place) -> Signal {
+        *place.signal.borrow_and_update()
+    }
+
+    #[test]
+    fn the_newest_number_wins_in_whatever_order_two_sessions_enter() {
+        let live = Live::default();
+        let mut newer = live.enter(DEVICE, 6, "p-1", 0);
+        let mut older = live.enter(DEVICE, 5, "p-1", 0);
+        assert_eq!(heard(&mut older), Signal::Superseded);
+        live.leave(DEVICE, older.number);
+        assert_eq!(heard(&mut newer), Signal::Go);
+        let mut newest = live.enter(DEVICE, 7, "p-1", 0);
+        assert_eq!(heard(&mut newer), Signal::Superseded);
+        assert_eq!((heard(&mut newest), live.count()), (Signal::Go, 1));
+    }
+
+    #[test]
+    fn a_change_of_the_register_reaches_its_holder_and_who_holds_a_record() {
+        let live = Live::default();
+        let mut places: Vec<_> = ["p-1", "p-2", "p-3"]
+            .into_iter()
+            .zip(1..)
+            .map(|(person, n)| live.enter(DeviceId([n; 16]), 1, person, 0))
+            .collect();
+        places[2].held.store(true, Ordering::SeqCst);
+        live.refresh_holder("p-1");
+        let told: Vec<_> = places.iter_mut().map(heard).collect();
+        assert_eq!(told, [Signal::Refresh(1), Signal::Go, Signal::Refresh(1)]);
     }
 }

@@ -8,6 +8,7 @@ mod news;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -22,13 +23,11 @@ use tonic::{Status, Streaming};
 use super::hello;
 use super::live::{Live, Place, Signal};
 use super::pace::Pace;
-use crate::audit::checkpoints;
-use crate::changes::{Changes, Kind};
 use crate::devices::{self, Alarm, Head};
 use crate::error::{Error, Result};
 use crate::ingest::{self, Committer, Outcome, Stop, View};
 use crate::seal::{KeyName, NO_DAY, Purpose};
-use crate::{Shared, consent, letters, notice, packs, policy};
+use crate::{Shared, consent, letters, policy};
 
 const HELLO: Duration = Duration::from_secs(15);
 const MOVED: Error = Error::Unavailable("another session moved this phone's position");
@@ -59,7 +58,7 @@ pub(super) struct Door {
     pub(super) down: Down,
 }
 
-type Down = mpsc::Sender<std::result::Result<pb::ToDevice, Status>>;
+type Down = mpsc::Sender<Box<super::Sent>>;
 
 pub(super) struct Session {
     shared: Arc<Shared>,
@@ -72,7 +71,8 @@ pub(super) struct Session {
     agreed: u64,
     /// Everything is dropped until the wanted seq comes.
     dropping: bool,
-    held: bool,
+    /// A record was held; shared with who tells this session to read again.
+    held: Arc<AtomicBool>,
     /// The phone is going through an epoch that has ended; this is its end.
     ended: Option<Head>,
     policy_sent: u32,
@@ -107,7 +107,7 @@ impl Door {
             End::Failed(error) => {
                 tracing::info!(%device, %error, "session ended");
                 // The phone may be gone already.
-                drop(down.send(Err(error.into())).await);
+                drop(down.send(Box::new(Err(error.into()))).await);
             }
         }
     }
@@ -127,12 +127,12 @@ impl Door {
         };
         let (device, live) = (self.device, self.live.clone());
         let now_ms = self.shared.clock.now_ms();
-        let number = match self.begin(now_ms).await {
+        let number = match self.committer.begin_session(device).await {
             Ok(number) => number,
             Err(error) => return error.into(),
         };
         let mut place = live.enter(device, number, &self.person, now_ms);
-        let end = match self.enter(hello, place.clone_alarm).await {
+        let end = match Box::pin(self.enter(hello, &place)).await {
             Ok(mut session) => session.serve(&mut up, &mut place, stop).await,
             Err(error) => error.into(),
         };
@@ -140,24 +140,14 @@ impl Door {
         end
     }
 
-    /// Numbers the session and writes it down for the other collectors, in one transaction.
-    async fn begin(&self, now_ms: i64) -> Result<i64> {
-        let mut tx = self.shared.db.begin().await?;
-        let number = devices::begin_session(&mut tx, self.device, now_ms).await?;
-        let subject = format!("{} {number}", self.device);
-        Changes::record(&mut tx, now_ms, Kind::Session, &subject).await?;
-        tx.commit().await?;
-        Ok(number)
-    }
-
-    async fn enter(self, hello: pb::Hello, clone_alarm: bool) -> Result<Session> {
+    async fn enter(self, hello: pb::Hello, place: &Place) -> Result<Session> {
         if hello.protocol != PROTOCOL {
             return Err(Error::Invalid(format!(
                 "this collector speaks protocol {PROTOCOL}, the phone {}",
                 hello.protocol
             )));
         }
-        if clone_alarm {
+        if place.clone_alarm {
             let alarm = Alarm {
                 device: self.device,
                 at_ms: self.shared.clock.now_ms(),
@@ -180,7 +170,7 @@ impl Door {
             answers: FuturesOrdered::new(),
             agreed: 0,
             dropping: false,
-            held: false,
+            held: place.held.clone(),
             ended: None,
             policy_sent: 0,
             policy_sha256: Vec::new(),
@@ -196,7 +186,7 @@ impl Door {
 impl Session {
     async fn send(&self, body: to_device::Body) -> Result<()> {
         self.down
-            .send(Ok(pb::ToDevice { body: Some(body) }))
+            .send(Box::new(Ok(pb::ToDevice { body: Some(body) })))
             .await
             .map_err(|_| Error::Unavailable("the phone closed the session"))
     }
@@ -212,6 +202,7 @@ impl Session {
         } else {
             hello.first_seq - 1
         };
+        let documents = shared.documents.newest(&shared).await?;
         let welcome = pb::Welcome {
             server_time_ms: shared.clock.now_ms(),
             epoch: position.epoch,
@@ -222,11 +213,7 @@ impl Session {
                 max_in_flight: to_u32(limits::IN_FLIGHT),
                 max_batch_events: to_u32(limits::BATCH_EVENTS),
             }),
-            audit_checkpoints: checkpoints::newest(&shared.db)
-                .await?
-                .into_iter()
-                .map(|(_, signed)| signed)
-                .collect(),
+            audit_checkpoints: documents.checkpoints.clone(),
             new_epoch: position.new_epoch,
         };
         self.send(to_device::Body::Welcome(welcome)).await?;
@@ -242,32 +229,29 @@ impl Session {
     async fn send_documents(&mut self) -> Result<()> {
         let shared = self.shared.clone();
         let now_ms = shared.clock.now_ms();
-        if let Some(newest) = notice::newest(&shared.db).await?
-            && newest.version != self.notice_sent
+        let documents = shared.documents.newest(&shared).await?;
+        if let Some((version, signed)) = &documents.notice
+            && *version != self.notice_sent
         {
-            let signed = shared
-                .ca
-                .sign(pb::SignedKind::Notice, newest.bytes, now_ms)?;
-            self.send(to_device::Body::Signed(signed)).await?;
-            self.notice_sent = newest.version;
+            self.send(to_device::Body::Signed(signed.clone())).await?;
+            self.notice_sent = *version;
         }
         let phone_has = (self.policy_sent, &self.policy_sha256[..]);
-        let current = policy::current(&shared, &self.view.device, phone_has).await?;
+        let current = policy::current(&shared, &self.view, phone_has).await?;
         if current.version != self.policy_sent {
             let signed = shared
                 .ca
                 .sign(pb::SignedKind::Policy, current.bytes.clone(), now_ms)?;
             self.policy_sent = current.version;
             self.policy_sha256.clone_from(&current.sha256);
-            self.view.give(&shared.db, current).await?;
+            self.view.give(current);
             self.send(to_device::Body::Signed(signed)).await?;
         }
-        if let Some(newest) = packs::newest(&shared.db).await?
-            && newest.version > self.pack_sent
+        if let Some((version, signed)) = &documents.pack
+            && *version > self.pack_sent
         {
-            let signed = shared.ca.sign(pb::SignedKind::Pack, newest.bytes, now_ms)?;
-            self.send(to_device::Body::Signed(signed)).await?;
-            self.pack_sent = newest.version;
+            self.send(to_device::Body::Signed(signed.clone())).await?;
+            self.pack_sent = *version;
         }
         Ok(())
     }
@@ -282,6 +266,7 @@ impl Session {
         // A message of a phone that speaks too fast, and when it may be heard; until then nothing more is
         // read, while acknowledgements, revocation and the stop go on.
         let mut early: Option<(tokio::time::Instant, pb::FromDevice)> = None;
+        // What is rarely under way is boxed: an idle session keeps no room for it.
         loop {
             let heard_at = early.as_ref().map(|(at, _)| *at);
             let done = tokio::select! {
@@ -290,14 +275,14 @@ impl Session {
                 changed = place.signal.changed() => match changed {
                     Ok(()) => {
                         let now = *place.signal.borrow_and_update();
-                        self.heed(now).await
+                        Box::pin(self.heed(now, place.number)).await
                     }
                     Err(_) => Err(End::Superseded),
                 },
-                () = place.news.notified() => self.tell_news().await.map_err(End::from),
+                () = place.news.notified() => Box::pin(self.tell_news()).await.map_err(End::from),
                 Some(answer) = self.answers.next() => self.answer(answer).await.map_err(End::from),
                 () = until(heard_at), if heard_at.is_some() => match early.take() {
-                    Some((_, message)) => self.hear(message).await.map_err(End::from),
+                    Some((_, message)) => Box::pin(self.hear(message)).await.map_err(End::from),
                     None => Ok(()),
                 },
                 message = up.message(),
@@ -308,7 +293,7 @@ impl Session {
                             early = Some((at, message));
                             Ok(())
                         }
-                        None => self.hear(message).await.map_err(End::from),
+                        None => Box::pin(self.hear(message)).await.map_err(End::from),
                     },
                     Ok(None) => Err(End::Closed),
                     Err(status) => Err(broken(&status)),
@@ -320,25 +305,34 @@ impl Session {
         }
     }
 
-    async fn heed(&mut self, signal: Signal) -> std::result::Result<(), End> {
+    async fn heed(&mut self, signal: Signal, number: i64) -> std::result::Result<(), End> {
         match signal {
             Signal::Go => Ok(()),
             Signal::Revoked => Err(Error::Revoked.into()),
-            Signal::Superseded => {
-                let body = to_device::Body::Superseded(pb::Superseded {});
-                drop(self.send(body).await);
-                Err(End::Superseded)
-            }
+            Signal::Superseded => self.superseded().await,
             Signal::Refresh(_) => {
                 let shared = self.shared.clone();
                 self.view.refresh(&shared).await?;
+                // News may have been lost when there was too much of it.
+                if !self.view.active() {
+                    return Err(Error::Revoked.into());
+                }
+                if self.view.device.session > number {
+                    return self.superseded().await;
+                }
                 self.send_documents().await?;
-                if std::mem::take(&mut self.held) {
+                if self.held.swap(false, Ordering::SeqCst) {
                     self.send(to_device::Body::Resume(pb::Resume {})).await?;
                 }
                 Ok(())
             }
         }
+    }
+
+    async fn superseded(&self) -> std::result::Result<(), End> {
+        let body = to_device::Body::Superseded(pb::Superseded {});
+        drop(self.send(body).await);
+        Err(End::Superseded)
     }
 
     async fn hear(&mut self, message: pb::FromDevice) -> Result<()> {
@@ -378,7 +372,7 @@ impl Session {
                     };
                     devices::alarm(&shared.db, &alarm).await?;
                 }
-                devices::set_status(&shared.db, device, &status, now_ms).await
+                self.committer.status(device, status).await
             }
             from_device::Body::Answer(_)
             | from_device::Body::SubjectRequest(_)
@@ -452,7 +446,7 @@ impl Session {
             }
             Some(Stop::Held { seq, reason }) => {
                 self.dropping = true;
-                self.held = true;
+                self.held.store(true, Ordering::SeqCst);
                 self.shared.metrics.held.inc();
                 tracing::info!(device = %self.view.device.device, seq, ?reason, "record held");
                 pending.held = Some(pb::Held {

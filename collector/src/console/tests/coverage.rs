@@ -25,12 +25,12 @@ async fn phone(house: &House, device: DeviceId, person: &str, status: Option<pb:
     };
     let mut tx = shared.db.begin().await.unwrap();
     devices::insert(&mut tx, &new).await.unwrap();
-    tx.commit().await.unwrap();
     if let Some(status) = status {
-        devices::set_status(&shared.db, device, &status, NOW_MS)
+        devices::set_status(&mut tx, device, &status, NOW_MS)
             .await
             .unwrap();
     }
+    tx.commit().await.unwrap();
 }
 
 fn status(state: &str, listener: bool, accessibility: bool) -> pb::Status {
