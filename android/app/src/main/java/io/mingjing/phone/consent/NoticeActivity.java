@@ -213,8 +213,10 @@ public final class NoticeActivity extends Activity {
         Switch view = new Switch(this);
         view.setId(SWITCH_IDS[Math.min(index, SWITCH_IDS.length - 1)]);
         view.setText(category.getSensitive()
-                ? category.getTitle() + " (" + getString(R.string.notice_sensitive) + ")"
+                ? getString(R.string.notice_sensitive, category.getTitle())
                 : category.getTitle());
+        // What is asked can be read before it can be answered: only the switch itself looks shut.
+        view.setTextColor(page.color(android.R.attr.textColorPrimary));
         view.setTextSize(16);
         view.setMinHeight(page.dp(48));
         view.setSaveEnabled(false);
