@@ -24,6 +24,7 @@ use crate::buffer::{Buffer, BufferError, Cap, NewRecord};
 use crate::clock::{Anchor, Timekeeper};
 use crate::config::Config;
 use crate::consent::{Consents, Received};
+use crate::hours::Hours;
 use crate::identity::{Identity, Signer};
 use crate::keys::Keys;
 use crate::pack::PackSet;
@@ -122,7 +123,7 @@ pub(crate) struct Core {
     policy: Option<Policy>,
     offered: Option<Policy>,
     /// The schedule consented to, checked.
-    agreed: Option<crate::hours::Hours>,
+    agreed: Option<Hours>,
     notice: Option<CurrentNotice>,
     consents: Consents,
     watch: Watch,
@@ -213,7 +214,13 @@ impl Core {
 
     fn load(&mut self) -> Result<(), BufferError> {
         if let Some(bytes) = self.buffer.state(&self.keys, name::POLICY)? {
-            self.policy = Policy::read(&bytes, &self.device_id).ok();
+            match Policy::read(&bytes, &self.device_id) {
+                Ok(policy) => self.policy = Some(policy),
+                // What was fit to be in force is not any more: a system update took its time zone away.
+                Err(refusal) => {
+                    self.problem(format!("the policy is out of force: {refusal}"));
+                }
+            }
         }
         if let Some(bytes) = self.buffer.state(&self.keys, name::OFFERED)? {
             self.offered = Policy::read(&bytes, &self.device_id).ok();
@@ -228,7 +235,7 @@ impl Core {
             });
         }
         if let Some(schedule) = &self.consents.schedule {
-            self.agreed = crate::hours::Hours::new(schedule).ok();
+            self.agreed = Some(Hours::agreed(schedule));
         }
         let pack: Option<pb::Pack> = self.buffer.message(&self.keys, name::PACK)?;
         if let Some(pack) = pack {

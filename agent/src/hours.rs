@@ -3,6 +3,8 @@
 //! Invariants: intervals are half-open and of the local wall clock in the schedule's own zone; a dated
 //! entry replaces the weekly hours of that date; outside every interval the answer is no.
 
+mod zones;
+
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
@@ -15,7 +17,9 @@ const EPOCH: Date = Date::constant(1970, 1, 1);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HoursError {
     /// Not an IANA zone this app knows.
-    #[error("the schedule's time zone is not an IANA zone")]
+    #[error(
+        "this phone knows no time zone of the schedule's name; update the phone or name another zone"
+    )]
     Zone,
     /// An interval that ends before it begins, or outside the day.
     #[error("the schedule has an interval that is not within a day")]
@@ -64,9 +68,20 @@ fn within(inner: &[Span], outer: &[Span]) -> bool {
 }
 
 impl Hours {
+    /// The hours somebody agreed to. A schedule that can't be read (any more) allows no moment, and
+    /// whatever would replace it is wider.
+    pub fn agreed(schedule: &Schedule) -> Self {
+        Self::new(schedule).unwrap_or_else(|_| Self {
+            name: schedule.zone.clone(),
+            zone: TimeZone::UTC,
+            weekly: Default::default(),
+            days: Vec::new(),
+        })
+    }
+
     /// Checks a schedule.
     pub fn new(schedule: &Schedule) -> Result<Self, HoursError> {
-        let zone = TimeZone::get(&schedule.zone).map_err(|_| HoursError::Zone)?;
+        let zone = zones::get(&schedule.zone).ok_or(HoursError::Zone)?;
         if schedule
             .weekly
             .iter()
@@ -284,6 +299,16 @@ mod tests {
         };
         assert!(wider(&|it| it.days = vec![extra("2026-03-08")]));
         assert!(!wider(&|it| it.days = vec![extra("2026-02-08")]), "past");
+    }
+
+    #[test]
+    fn agreed_hours_that_cannot_be_read_any_more_allow_nothing_and_nothing_wider() {
+        let now = ms("2026-03-02T02:00:00Z");
+        let gone = Hours::agreed(&office("Mars/One"));
+        assert!(!gone.contains(now));
+        let offered = Hours::new(&office("Asia/Shanghai")).expect("a schedule");
+        assert!(offered.is_wider_than(&gone, now));
+        assert!(Hours::agreed(&office("Asia/Shanghai")).contains(now));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! file, `fsync`, rename) or not at all; a certificate is stored only after it was checked to be of our
 //! key and to lead to a root we hold.
 
+mod der;
 mod enrol;
 mod renew;
 mod signer;
@@ -16,13 +17,11 @@ use mingjing_proto::chain::{self, Link};
 use mingjing_proto::ids::DeviceId;
 use prost::Message;
 use rustls_pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::clock::Anchor;
 
 pub use enrol::{EnrolError, PhoneFacts, Token, enrol};
 pub(crate) use renew::{RenewError, renew_expired, renew_in};
-pub(crate) use signer::CsrKey;
 pub use signer::{SignError, Signer, SoftwareSigner, public_point};
 pub use trust::{TrustError, verify};
 
@@ -154,12 +153,8 @@ impl Identity {
     /// When the certificate is valid.
     pub fn validity(&self) -> Option<Validity> {
         let leaf = self.certificate_chain.first()?;
-        let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-        let validity = certificate.validity();
-        Some(Validity {
-            from_ms: validity.not_before.timestamp() * 1000,
-            to_ms: validity.not_after.timestamp() * 1000,
-        })
+        let (from_ms, to_ms) = der::validity(leaf)?;
+        Some(Validity { from_ms, to_ms })
     }
 
     pub(crate) fn chain_der(&self) -> Vec<CertificateDer<'static>> {
@@ -172,8 +167,7 @@ impl Identity {
 
 /// The SubjectPublicKeyInfo of a certificate, DER.
 pub(crate) fn spki(certificate: &[u8]) -> Option<Vec<u8>> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(certificate.public_key().raw.to_vec())
+    der::spki(certificate).map(<[u8]>::to_vec)
 }
 
 /// SHA-256 of the SubjectPublicKeyInfo of a certificate.

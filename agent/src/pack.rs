@@ -1,4 +1,4 @@
-//! What words and windows mean on screen: recognition packs, read from YAML and compiled once.
+//! What words and windows mean on screen: recognition packs, compiled once.
 //!
 //! Invariants:
 //! - a set of packs loads whole or not at all, and every error names the file, the line and the cure;
@@ -26,17 +26,26 @@ use source::{PackSource, VersionRange};
 /// Version of the packs compiled in.
 pub const BUILTIN_VERSION: u32 = 1;
 
-/// The packs compiled in: name and YAML.
+/// The packs compiled in: name and JSON, which `build.rs` makes of the files in `packs`.
 pub const BUILTIN: [(&str, &str); 3] = [
-    ("both.yaml", include_str!("../packs/both.yaml")),
-    ("wechat.yaml", include_str!("../packs/wechat.yaml")),
-    ("wecom.yaml", include_str!("../packs/wecom.yaml")),
+    (
+        "both.json",
+        include_str!(concat!(env!("OUT_DIR"), "/both.json")),
+    ),
+    (
+        "wechat.json",
+        include_str!(concat!(env!("OUT_DIR"), "/wechat.json")),
+    ),
+    (
+        "wecom.json",
+        include_str!(concat!(env!("OUT_DIR"), "/wecom.json")),
+    ),
 ];
 
 /// A pack that cannot be used; nothing of the set is.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// Not YAML, an unknown field, or a field of the wrong shape.
+    /// Neither JSON nor YAML, an unknown field, or a field of the wrong shape.
     #[error("{file}:{line}: {problem}; docs/recognition.md lists the fields of a pack")]
     Shape {
         /// The file.
@@ -151,20 +160,20 @@ impl PackSet {
     pub fn builtin() -> Arc<Self> {
         static SET: OnceLock<Arc<PackSet>> = OnceLock::new();
         let set = SET.get_or_init(|| {
-            let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
+            let files = BUILTIN.map(|(name, json)| (name.to_owned(), json.to_owned()));
             let set = Self::from_files(BUILTIN_VERSION, &files);
             Arc::new(set.expect("the shipped packs are checked by this crate's tests"))
         });
         Arc::clone(set)
     }
 
-    /// Compiles `(name, yaml)` files; whole or not at all.
+    /// Compiles `(name, text)` files; whole or not at all.
     pub fn from_files(version: u32, files: &[(String, String)]) -> Result<Self, PackError> {
         let sources = source::read(files)?;
         let packs = files
             .iter()
             .zip(sources)
-            .map(|((name, yaml), source)| Pack::new(name, yaml, source))
+            .map(|((name, text), source)| Pack::new(name, text, source))
             .collect::<Result<_, _>>()?;
         Ok(Self { version, packs })
     }
@@ -334,7 +343,7 @@ fn window_matches(entry: &str, short: &str, class: &str) -> bool {
 }
 
 impl Pack {
-    fn new(file: &str, yaml: &str, source: PackSource) -> Result<Self, PackError> {
+    fn new(file: &str, text: &str, source: PackSource) -> Result<Self, PackError> {
         let windows = source
             .windows
             .into_iter()
@@ -348,7 +357,7 @@ impl Pack {
         let mut patterns = source
             .patterns
             .into_iter()
-            .map(|pattern| compile(file, yaml, &source.words, pattern))
+            .map(|pattern| compile(file, text, &source.words, pattern))
             .collect::<Result<Vec<_>, _>>()?;
         // Of one place they stay in the order of the file.
         patterns.sort_by_key(|it| it.place);

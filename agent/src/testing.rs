@@ -105,7 +105,8 @@ impl Company {
 
     /// A certificate for a device key, as enrolment would give it.
     pub(crate) fn identity(&self, signer: &dyn Signer) -> Identity {
-        let request = crate::identity::CsrKey(signer);
+        let request = rcgen::SubjectPublicKeyInfo::from_der(signer.public_key_spki());
+        let request = request.expect("a key");
         let leaf = dated(self.now_ms)
             .signed_by(&request, &self.issuer)
             .expect("a certificate");

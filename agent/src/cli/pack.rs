@@ -27,15 +27,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let Command::Check { files } = &arguments.command;
     let set = if files.is_empty() {
         BUILTIN
-            .map(|(name, yaml)| (name.to_owned(), yaml.to_owned()))
+            .map(|(name, json)| (name.to_owned(), json.to_owned()))
             .to_vec()
     } else {
         files
             .iter()
             .map(|path| {
                 let name = path.display().to_string();
-                let yaml = std::fs::read_to_string(path).with_context(|| name.clone())?;
-                Ok((name, yaml))
+                let text = std::fs::read_to_string(path).with_context(|| name.clone())?;
+                Ok((name, text))
             })
             .collect::<anyhow::Result<_>>()?
     };

@@ -12,6 +12,7 @@ use prost::Message;
 use super::letters::keep;
 use super::{Core, CurrentNotice, StoredNotice, name};
 use crate::buffer::{BufferError, Retimed};
+use crate::hours::Hours;
 use crate::identity::{self};
 use crate::pack::PackSet;
 use crate::policy::{Notice, Policy, Refusal};
@@ -183,7 +184,7 @@ impl Core {
         let pending = self.consents.pending.as_ref();
         let asked = pending
             .and_then(|it| it.schedule.as_ref())
-            .and_then(|it| crate::hours::Hours::new(it).ok());
+            .map(Hours::agreed);
         let consented = self.agreed.as_ref().or(asked.as_ref());
         let now_ms = self.time.now().at_ms;
         if let Err(refusal) = offered.within(&notice.notice, consented, now_ms) {
@@ -276,7 +277,7 @@ impl Core {
         let files: Vec<(String, String)> = pack
             .files
             .iter()
-            .map(|file| (file.name.clone(), file.yaml.clone()))
+            .map(|file| (file.name.clone(), file.json.clone()))
             .collect();
         if pack.version <= self.packs.version() {
             return Ok(());
@@ -341,11 +342,7 @@ impl Core {
         }
         let now_ms = self.time.now().at_ms;
         self.consents.accept(pending, now_ms);
-        self.agreed = self
-            .consents
-            .schedule
-            .as_ref()
-            .and_then(|it| crate::hours::Hours::new(it).ok());
+        self.agreed = self.consents.schedule.as_ref().map(Hours::agreed);
         self.store_consents()?;
         tracing::info!("consent in force");
         Ok(true)

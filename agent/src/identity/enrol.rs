@@ -11,7 +11,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use mingjing_proto::pb;
 use prost::Message;
 
-use super::{CsrKey, Identity, IdentityError, Signer, check_answer, spki_sha256};
+use super::der::request;
+use super::{Identity, IdentityError, SignError, Signer, check_answer, spki_sha256};
 use crate::clock::Timekeeper;
 use crate::tls::{self, TlsError};
 
@@ -27,7 +28,7 @@ pub enum EnrolError {
     Token,
     /// The device key would not sign the request.
     #[error("the certificate request could not be signed")]
-    Csr(#[source] rcgen::Error),
+    Csr(#[source] SignError),
     /// The address, or the connection.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -88,13 +89,6 @@ impl std::str::FromStr for Token {
         }
         Ok(Self(token))
     }
-}
-
-/// Makes the certificate request for `signer`.
-pub(super) fn request(signer: &dyn Signer) -> Result<Vec<u8>, rcgen::Error> {
-    let parameters = rcgen::CertificateParams::default();
-    let request = parameters.serialize_request(&CsrKey(signer))?;
-    Ok(request.der().to_vec())
 }
 
 /// Enrols with `token` and stores the identity in `dir`.

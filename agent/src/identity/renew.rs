@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use mingjing_proto::pb;
 
-use super::enrol::request;
-use super::{Identity, IdentityError, Signer, check_answer};
+use super::der::request;
+use super::{Identity, IdentityError, SignError, Signer, check_answer};
 use crate::clock::Timekeeper;
 use crate::tls::{self, TlsError};
 
@@ -16,7 +16,7 @@ use crate::tls::{self, TlsError};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RenewError {
     #[error("the certificate request could not be signed")]
-    Csr(#[source] rcgen::Error),
+    Csr(#[source] SignError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("the collector did not renew")]

@@ -86,26 +86,6 @@ impl Signer for SoftwareSigner {
     }
 }
 
-/// A signer as rcgen wants it, for certificate requests.
-pub(crate) struct CsrKey<'a>(pub(crate) &'a dyn Signer);
-
-impl rcgen::PublicKeyData for CsrKey<'_> {
-    fn der_bytes(&self) -> &[u8] {
-        public_point(self.0.public_key_spki())
-    }
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        &rcgen::PKCS_ECDSA_P256_SHA256
-    }
-}
-
-impl rcgen::SigningKey for CsrKey<'_> {
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        self.0
-            .sign(message)
-            .map_err(|_| rcgen::Error::RemoteKeyError)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

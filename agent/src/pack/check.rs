@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn the_shipped_packs_hold_their_examples() {
-        let files = BUILTIN.map(|(name, yaml)| (name.to_owned(), yaml.to_owned()));
+        let files = BUILTIN.map(|(name, json)| (name.to_owned(), json.to_owned()));
         let checked = match check_files(&files) {
             Ok(checked) => checked,
             Err(error) => panic!("{error}"),
@@ -51,10 +51,45 @@ mod tests {
     }
 
     #[test]
+    fn the_packs_compiled_in_say_what_their_authors_wrote() {
+        for (name, json) in BUILTIN {
+            let name = name.replace(".json", ".yaml");
+            let path = format!("{}/packs/{name}", env!("CARGO_MANIFEST_DIR"));
+            let yaml = std::fs::read_to_string(path).expect("an author's file");
+            let read = |text: &str| source::read(&[(name.clone(), text.to_owned())]);
+            let (author, phone) = (read(&yaml).expect("YAML"), read(json).expect("JSON"));
+            assert_eq!(format!("{author:?}"), format!("{phone:?}"));
+        }
+    }
+
+    #[test]
+    fn a_bad_pack_of_a_phone_names_what_is_wrong() {
+        for (json, expected) in [
+            (r#"{"pack":"t""#, "t.json:1: EOF while parsing"),
+            (
+                r#"{"pack":"t","packages":[],"shout":1}"#,
+                "unknown field `shout`",
+            ),
+            (
+                r#"{"pack":"t","packages":[],"versions":[{"from":7,"to":"8"}]}"#,
+                "expected a string",
+            ),
+            (
+                r#"{"pack":"t","packages":[],"patterns":[{"id":"a","place":"system","text":"x","hit":["z"],"miss":["y"]}]}"#,
+                "pattern a: ",
+            ),
+        ] {
+            let files = [("t.json".to_owned(), json.to_owned())];
+            let error = check_files(&files).expect_err("must be refused");
+            assert!(error.to_string().contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn a_bad_pack_names_file_line_and_cure() {
         for (patterns, expected) in [
             (
-                "  - {id: a, place: system, text: '(', hit: [x], miss: [y]}",
+                "  - {id: a, place: system, text: '(', hit: [x], miss: [w]}",
                 "correct the expression",
             ),
             (
@@ -62,7 +97,7 @@ mod tests {
                 "t.yaml:4: pattern a: no example; give at least one hit and one miss",
             ),
             (
-                "  - id: a\n    place: system\n    text: x\n    hit: [z]\n    miss: [y]",
+                "  - id: a\n    place: system\n    text: x\n    hit: [z]\n    miss: [w]",
                 "misses its hit",
             ),
             (
@@ -70,19 +105,23 @@ mod tests {
                 "hits its miss",
             ),
             (
-                "  - id: a\n    place: nowhere\n    text: x\n    hit: [x]\n    miss: [y]",
+                "  - id: a\n    place: nowhere\n    text: x\n    hit: [x]\n    miss: [w]",
                 "t.yaml:5",
             ),
             (
-                "  - id: a\n    place: system\n    kind: nonsense\n    text: x\n    hit: [x]\n    miss: [y]",
+                "  - id: a\n    place: system\n    text: x\n    hit: [1]\n    miss: [w]",
+                "The string value [1] must be quoted",
+            ),
+            (
+                "  - id: a\n    place: system\n    kind: nonsense\n    text: x\n    hit: [x]\n    miss: [w]",
                 "use a kind of activity.proto",
             ),
             (
-                "  - id: a\n    place: system\n    text: 'x{{nope}}'\n    hit: [x]\n    miss: [y]",
+                "  - id: a\n    place: system\n    text: 'x{{nope}}'\n    hit: [x]\n    miss: [w]",
                 "no words nope; add them under words:",
             ),
             (
-                "  - id: a\n    place: system\n    shout: 1\n    text: x\n    hit: [x]\n    miss: [y]",
+                "  - id: a\n    place: system\n    shout: 1\n    text: x\n    hit: [x]\n    miss: [w]",
                 "docs/recognition.md",
             ),
         ] {

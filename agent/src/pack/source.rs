@@ -1,6 +1,6 @@
-//! The YAML form of a pack (docs/recognition.md).
+//! The written form of a pack (docs/recognition.md): YAML from its authors, JSON on a phone.
 //!
-//! Invariant: unknown fields are errors; file size, number of patterns and length of every
+//! Invariants: YAML that is read here says the same as JSON; unknown fields are errors; file size, number of patterns and length of every
 //! expression are capped before anything is compiled.
 
 use std::cmp::Ordering;
@@ -97,7 +97,7 @@ pub(super) struct PatternSource {
 pub(super) fn read(files: &[(String, String)]) -> Result<Vec<PackSource>, PackError> {
     let mut patterns = 0;
     let mut sources = Vec::new();
-    for (index, (file, yaml)) in files.iter().enumerate() {
+    for (index, (file, text)) in files.iter().enumerate() {
         let too_large = |limit| PackError::TooLarge {
             file: file.clone(),
             limit,
@@ -105,15 +105,14 @@ pub(super) fn read(files: &[(String, String)]) -> Result<Vec<PackSource>, PackEr
         if index >= FILES {
             return Err(too_large("16 files in a set"));
         }
-        if yaml.len() > FILE_BYTES {
+        if text.len() > FILE_BYTES {
             return Err(too_large("512 kB a file"));
         }
-        let source: PackSource =
-            serde_saphyr::from_str(yaml).map_err(|error| PackError::Shape {
-                file: file.clone(),
-                line: error.location().map_or(0, |it| it.line()),
-                problem: first_line(&error.to_string()),
-            })?;
+        let source = if is_json(text) {
+            json(file, text)
+        } else {
+            yaml(file, text)
+        }?;
         patterns += source.patterns.len();
         if patterns > PATTERNS {
             return Err(too_large("1000 patterns in a set"));
@@ -123,8 +122,37 @@ pub(super) fn read(files: &[(String, String)]) -> Result<Vec<PackSource>, PackEr
     Ok(sources)
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// A pack is a mapping, which no author begins with a brace.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+fn json(file: &str, text: &str) -> Result<PackSource, PackError> {
+    serde_json::from_str(text).map_err(|error| PackError::Shape {
+        file: file.to_owned(),
+        line: u64::try_from(error.line()).unwrap_or(0),
+        problem: error.to_string(),
+    })
+}
+
+#[cfg(feature = "yaml")]
+fn yaml(file: &str, text: &str) -> Result<PackSource, PackError> {
+    // A bare number or `yes` is text here and something else in JSON: authors quote it.
+    let options = serde_saphyr::options! { no_schema: true };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| PackError::Shape {
+        file: file.to_owned(),
+        line: error.location().map_or(0, |it| it.line()),
+        problem: error.to_string().lines().next().unwrap_or("").to_owned(),
+    })
+}
+
+#[cfg(not(feature = "yaml"))]
+fn yaml(file: &str, _: &str) -> Result<PackSource, PackError> {
+    Err(PackError::Shape {
+        file: file.to_owned(),
+        line: 1,
+        problem: "a phone reads packs as JSON; publish this one again".to_owned(),
+    })
 }
 
 /// An expression with its `{{name}}` parts put in; the error is the name nobody defined.

@@ -45,6 +45,37 @@ fn a_policy_that_came_before_its_notice_waits_for_it() {
 }
 
 #[test]
+fn a_policy_in_a_zone_the_phone_does_not_know_is_refused_and_said() {
+    let phone = Phone::enrolled();
+    let mut policy = policy(1);
+    policy.schedule.as_mut().expect("one").zone = "Mars/One".into();
+    phone.deliver(SignedKind::Policy, policy.encode_to_vec());
+    phone.deliver(SignedKind::Notice, notice(1).encode_to_vec());
+    let status = phone.agent().status();
+    assert_eq!(status.policy_version, 0);
+    assert_ne!(status.state, "capturing");
+    let said = status.problems.iter().any(|it| it.contains("time zone"));
+    assert!(said, "{:?}", status.problems);
+}
+
+#[test]
+fn what_a_later_collector_adds_changes_nothing_and_is_no_problem() {
+    // Field 99 of whatever it stands in.
+    const ADDED: [u8; 5] = [0x9a, 0x06, 2, 8, 1];
+    let phone = Phone::capturing();
+    let message = pb::ToDevice::decode(&ADDED[..]).expect("unknown fields decode");
+    let roots = phone.company.roots();
+    let mut core = phone.agent().shared.core();
+    assert!(!core.receive(&message, &roots).expect("received"));
+    drop(core);
+    let policy = [&policy(2).encode_to_vec()[..], &ADDED].concat();
+    phone.deliver(SignedKind::Policy, policy);
+    let status = phone.agent().status();
+    assert_eq!((status.policy_version, status.state), (2, "capturing"));
+    assert_eq!(status.problems, Vec::<String>::new());
+}
+
+#[test]
 fn other_terms_than_the_notices_are_refused() {
     let phone = Phone::informed();
     let mut other = policy(2);
@@ -118,8 +149,8 @@ fn a_bad_pack_changes_nothing_and_is_reported() {
     let pack = pb::Pack {
         version: before + 1,
         files: vec![pb::PackFile {
-            name: "wechat.yaml".into(),
-            yaml: "nonsense: [".into(),
+            name: "wechat.json".into(),
+            json: "{\"nonsense\": [".into(),
         }],
     };
     phone.deliver(SignedKind::Pack, pack.encode_to_vec());
