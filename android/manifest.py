@@ -38,6 +38,8 @@ APPLICATION = {
     "fullBackupContent": "false",
     "usesCleartextTraffic": "false",
     "directBootAware": "false",
+    # The library is deflated in the APK (package.py).
+    "extractNativeLibs": "true",
 }
 SCREEN = {
     "canPerformGestures": "false",

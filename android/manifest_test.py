@@ -33,6 +33,7 @@ BREACHES = [
      "</network-security-config>", "clear text"),
     (MANIFEST, 'android:dataExtractionRules="@xml/data_extraction"', "", "cloud-backup"),
     (DATA, '<exclude domain="file" />', "", "device-transfer"),
+    (MANIFEST, 'extractNativeLibs="true"', 'extractNativeLibs="false"', "extractNativeLibs"),
     (MANIFEST, 'directBootAware="false"', 'directBootAware="true"', "directBootAware"),
     (MANIFEST, '<application', '<application android:debuggable="true"', "debuggable"),
     (MANIFEST, '"isMonitoringTool" android:value="enterprise_management"',

@@ -22,6 +22,8 @@ android {
             proguardFiles(getDefaultProguardFile("proguard-android-optimize.txt"), "proguard-rules.pro")
         }
     }
+    // Deflated in the APK and unpacked when it is installed, as the manifest says (README.md, Build).
+    packaging { jniLibs.useLegacyPackaging = true }
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_1_8
         targetCompatibility = JavaVersion.VERSION_1_8
@@ -53,7 +55,7 @@ val rust by tasks.registering(Exec::class) {
     commandLine(
         "cargo", "ndk", "--platform", "24", "-t", "arm64-v8a", "-t", "x86_64",
         "-o", layout.buildDirectory.dir("rust").get().asFile.path,
-        "build", "--package", "mingjing-agent", "--lib", "--features", "jni", "--profile", "android",
+        "build", "--package", "mingjing-agent", "--lib", "--no-default-features", "--features", "jni", "--profile", "android",
     )
     environment("ANDROID_NDK_HOME", androidComponents.sdkComponents.ndkDirectory.get().asFile.path)
     // The same as android/build links with.
