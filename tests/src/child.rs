@@ -3,7 +3,7 @@
 //! Invariants: its first line on standard output is its addresses as JSON; it ends when its standard
 //! input closes, so that no child outlives its parent.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -167,10 +167,4 @@ impl Usage {
             rss_bytes: pages * 4096,
         })
     }
-}
-
-/// Where a program of this crate is, next to the running one.
-pub fn sibling(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    Ok(own.with_file_name(name))
 }

@@ -20,12 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Where the program is; built at the first call, in the profile of the tests.
 pub fn path() -> anyhow::Result<&'static Path> {
     static PATH: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PATH.get_or_init(|| build().map_err(|error| format!("{error:#}")))
-        .as_deref()
-        .map_err(|error| anyhow::anyhow!("building mingjing-collector: {error}"))
+    PATH.get_or_init(|| {
+        build("mingjing-collector", "mingjing-collector").map_err(|error| format!("{error:#}"))
+    })
+    .as_deref()
+    .map_err(|error| anyhow::anyhow!("{error}"))
 }
 
-fn build() -> anyhow::Result<PathBuf> {
+/// Builds a program of the workspace in the profile of this one, unless it is there already.
+pub fn build(package: &str, program: &str) -> anyhow::Result<PathBuf> {
     // target/<profile>/deps/<test>, or target/<profile>/<program>
     let own = std::env::current_exe()?;
     let mut dir = own.parent().context("a folder")?;
@@ -51,12 +54,7 @@ fn build() -> anyhow::Result<PathBuf> {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         // With this package, so that the dependencies already built have the features wanted.
         .args(["build", "--quiet", "--package", "mingjing-tests"])
-        .args([
-            "--package",
-            "mingjing-collector",
-            "--bin",
-            "mingjing-collector",
-        ])
+        .args(["--package", package, "--bin", program])
         .arg("--target-dir")
         .arg(dir.parent().context("the target folder")?);
     if dir.ends_with("release") {
@@ -65,10 +63,10 @@ fn build() -> anyhow::Result<PathBuf> {
     let done = cargo.output()?;
     anyhow::ensure!(
         done.status.success(),
-        "{}",
+        "building {program}: {}",
         String::from_utf8_lossy(&done.stderr)
     );
-    Ok(dir.join("mingjing-collector"))
+    Ok(dir.join(program))
 }
 
 /// What a command printed and how it ended.
