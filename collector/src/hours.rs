@@ -34,6 +34,11 @@ impl Hours {
         Some(Self { zone, schedule })
     }
 
+    /// As it is stored and given to phones.
+    pub fn schedule(&self) -> &pb::Schedule {
+        &self.schedule
+    }
+
     /// The moment as the employee's wall clock shows it; `None` out of range.
     pub fn local(&self, at_ms: i64) -> Option<Local> {
         let at = Timestamp::from_millisecond(at_ms)

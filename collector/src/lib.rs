@@ -146,20 +146,20 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds what the settings name.
-    pub async fn bind(config: &Config) -> Result<Self> {
-        let bind = async |name: &str, address: SocketAddr| {
-            TcpListener::bind(address).await.map_err(|error| {
+    pub fn bind(config: &Config) -> Result<Self> {
+        let bind = |name: &str, address: SocketAddr| {
+            tls::listen(address).map_err(|error| {
                 Error::Config(format!(
                     "listen.{name}: can't listen on {address}: {error}; another program may hold the port"
                 ))
             })
         };
         Ok(Self {
-            enrollment: bind("enrollment", config.listen.enrollment).await?,
-            session: bind("session", config.listen.session).await?,
-            console: bind("console", config.listen.console).await?,
+            enrollment: bind("enrollment", config.listen.enrollment)?,
+            session: bind("session", config.listen.session)?,
+            console: bind("console", config.listen.console)?,
             metrics: match config.listen.metrics {
-                Some(address) => Some(bind("metrics", address).await?),
+                Some(address) => Some(bind("metrics", address)?),
                 None => None,
             },
         })
@@ -327,6 +327,7 @@ pub async fn run(shared: Arc<Shared>, listeners: Listeners, stop: CancellationTo
         Ok(tls::accept(
             listener,
             config,
+            clients,
             shared.config.limits.handshakes,
             shared.metrics.handshakes_refused.clone(),
             stop.clone(),

@@ -14,7 +14,7 @@ use sqlx::Row;
 use crate::db::{Db, Tx};
 use crate::error::{Error, Result};
 use crate::ingest::View;
-use crate::{Shared, accounts, notice, people};
+use crate::{Shared, accounts, notice};
 
 /// One version of a phone's policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +78,7 @@ pub async fn current(shared: &Shared, view: &View, phone_has: (u32, &[u8])) -> R
         .filter(|account| account.holder == device.person && account.suspended_ms.is_none());
     let mut accounts: Vec<_> = held.map(accounts::Account::for_policy).collect();
     accounts.sort_by(|a, b| a.id.cmp(&b.id));
-    let schedule = people::schedule(&shared.db, &device.person).await?;
+    let schedule = view.hours.as_ref().map(|hours| hours.schedule().clone());
     let newest = view.policies.values().max_by_key(|it| it.version);
     let mut policy = pb::Policy {
         version: newest.map_or(1, |newest| newest.version),

@@ -63,13 +63,11 @@ impl Service {
         }
     }
 
-    async fn admit(&self, peer: Option<Peer>) -> Result<(DeviceId, String)> {
-        let certificate = peer
-            .and_then(|peer| peer.certificate)
-            .ok_or(Error::Unauthenticated(
-                "a session needs the phone's certificate",
-            ))?;
-        let (device, spki) = ca::device_of(&certificate)?;
+    async fn admit(&self, peer: &Peer) -> Result<(DeviceId, String)> {
+        let certificate = peer.certificate.as_ref().ok_or(Error::Unauthenticated(
+            "a session needs the phone's certificate",
+        ))?;
+        let (device, spki) = ca::device_of(certificate)?;
         let (known, state, person) = devices::door(&self.shared.db, device).await?;
         if known != spki {
             return Err(Error::Unauthenticated("the certificate is of another key"));
@@ -91,11 +89,14 @@ impl pb::phone_server::Phone for Service {
         request: Request<Streaming<pb::FromDevice>>,
     ) -> std::result::Result<Response<Self::SessionStream>, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
-        let (device, person) = self.admit(peer).await.map_err(|error| {
+        let peer = peer.ok_or(Error::Unauthenticated("a session needs TLS"))?;
+        let (device, person) = self.admit(&peer).await.map_err(|error| {
             tracing::info!(%error, "session refused");
+            peer.settle();
             Status::from(error)
         })?;
         let Ok(place) = self.places.clone().try_acquire_owned() else {
+            peer.settle();
             return Err(Error::Unavailable("too many sessions").into());
         };
         let (down, receiver) = mpsc::channel(DOWN_QUEUE);
@@ -106,6 +107,7 @@ impl pb::phone_server::Phone for Service {
             device,
             person,
             down,
+            peer,
         };
         let stop = self.stop.clone();
         let sessions = self.shared.metrics.sessions.clone();

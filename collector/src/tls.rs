@@ -1,10 +1,12 @@
 //! Server TLS: three listeners' settings and the accept loop that hands out finished streams.
 //!
 //! Invariants: TLS 1.3 with ring only, no tickets; each handshake has its own task, a deadline and a
-//! place in a bounded number; only streams whose handshake is done reach gRPC; an expired client
+//! place in a bounded number, which a phone keeps until its session has begun, so that who can't be
+//! served yet waits unaccepted and costs nothing; only streams whose handshake is done reach gRPC; an expired client
 //! certificate is accepted on the enrolment listener alone, for 90 days, and marked as such.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, RwLock};
 use std::task::{Context, Poll};
@@ -22,8 +24,8 @@ use rustls::{
     SignatureScheme,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +36,10 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long after its handshake a connection keeps its place at most.
+const SETTLING: Duration = Duration::from_secs(2);
+/// Connections the system may keep for us until they are accepted; it has a limit of its own.
+const BACKLOG: u32 = 4096;
 /// How long after its end a client certificate may still renew (wire.md §7).
 pub const RENEWAL_GRACE_DAYS: u64 = 90;
 
@@ -193,6 +199,14 @@ pub struct Peer {
     pub address: std::net::SocketAddr,
     /// The client certificate, verified by the listener's rules.
     pub certificate: Option<CertificateDer<'static>>,
+    settled: Arc<watch::Sender<bool>>,
+}
+
+impl Peer {
+    /// What it came for has begun or was refused: another connection may be set up.
+    pub fn settle(&self) {
+        self.settled.send_replace(true);
+    }
 }
 
 /// A stream whose handshake is done.
@@ -245,10 +259,23 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Listens; must be called within the runtime.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart finds the port again at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Accepts connections until `stop`; finished streams come out of the returned channel.
 pub fn accept(
     listener: TcpListener,
     config: Arc<ServerConfig>,
+    clients: Clients,
     handshakes: usize,
     refused: Counter,
     stop: CancellationToken,
@@ -281,7 +308,6 @@ pub fn accept(
             tokio::spawn(async move {
                 drop(tcp.set_nodelay(true));
                 let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
-                drop(place);
                 let inner = match handshake {
                     Ok(Ok(inner)) => inner,
                     Ok(Err(error)) => {
@@ -301,12 +327,18 @@ pub fn accept(
                     .peer_certificates()
                     .and_then(|chain| chain.first())
                     .map(|certificate| certificate.clone().into_owned());
+                let (settled, mut settling) = watch::channel(false);
                 let peer = Peer {
                     address,
                     certificate,
+                    settled: Arc::new(settled),
                 };
                 // A closed channel means the listener stopped.
                 drop(sender.send(Ok(Stream { inner, peer })).await);
+                // Until it has settled, is gone, or takes too long.
+                let settled = settling.wait_for(|settled| *settled || clients != Clients::Required);
+                drop(tokio::time::timeout(SETTLING, settled).await);
+                drop(place);
             });
         }
     });

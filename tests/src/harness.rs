@@ -101,7 +101,7 @@ impl Collector {
     /// Starts on an existing data folder, on the ports of its settings.
     pub async fn open(dir: &Path, clock: Arc<SimClock>) -> anyhow::Result<Self> {
         let config = Config::load(dir, None)?;
-        let listeners = Listeners::bind(&config).await?;
+        let listeners = Listeners::bind(&config)?;
         let at = |listener: &tokio::net::TcpListener| -> anyhow::Result<String> {
             Ok(format!(
                 "https://localhost:{}",

@@ -54,7 +54,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         log.init();
     }
     let config = arguments.folder.config()?;
-    let listeners = Listeners::bind(&config).await?;
+    let listeners = Listeners::bind(&config)?;
     let shared = Shared::open(config, Arc::new(SystemClock)).await?;
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("can't listen for signals")?;

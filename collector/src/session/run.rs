@@ -27,6 +27,7 @@ use crate::devices::{self, Alarm, Head};
 use crate::error::{Error, Result};
 use crate::ingest::{self, Committer, Outcome, Stop, View};
 use crate::seal::{KeyName, NO_DAY, Purpose};
+use crate::tls::Peer;
 use crate::{Shared, consent, letters, policy};
 
 const HELLO: Duration = Duration::from_secs(15);
@@ -56,6 +57,7 @@ pub(super) struct Door {
     pub(super) device: DeviceId,
     pub(super) person: String,
     pub(super) down: Down,
+    pub(super) peer: Peer,
 }
 
 type Down = mpsc::Sender<Box<super::Sent>>;
@@ -100,8 +102,10 @@ impl From<Error> for End {
 
 impl Door {
     pub(super) async fn run(self, up: Streaming<pb::FromDevice>, stop: CancellationToken) {
-        let (device, down) = (self.device, self.down.clone());
-        match self.talk(up, stop).await {
+        let (device, down, peer) = (self.device, self.down.clone(), self.peer.clone());
+        let end = self.talk(up, stop).await;
+        peer.settle();
+        match end {
             End::Closed => tracing::debug!(%device, "session closed"),
             End::Superseded => tracing::info!(%device, "session superseded"),
             End::Failed(error) => {
@@ -125,7 +129,7 @@ impl Door {
             Ok(Ok(Some(_))) => return invalid("a session begins with a hello"),
             Err(_) => return invalid("no hello within 15 seconds"),
         };
-        let (device, live) = (self.device, self.live.clone());
+        let (device, live, peer) = (self.device, self.live.clone(), self.peer.clone());
         let now_ms = self.shared.clock.now_ms();
         let number = match self.committer.begin_session(device).await {
             Ok(number) => number,
@@ -133,7 +137,10 @@ impl Door {
         };
         let mut place = live.enter(device, number, &self.person, now_ms);
         let end = match Box::pin(self.enter(hello, &place)).await {
-            Ok(mut session) => session.serve(&mut up, &mut place, stop).await,
+            Ok(mut session) => {
+                peer.settle();
+                session.serve(&mut up, &mut place, stop).await
+            }
             Err(error) => error.into(),
         };
         live.leave(device, number);
