@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mingjing_proto::pb::{self, from_device};
 use mingjing_tests::harness::PASSWORD;
-use mingjing_tests::raw::RawPhone;
+use mingjing_tests::raw::{self, RawPhone};
 use mingjing_tests::scene::{Engine, Scene};
 
 const GOOD: usize = 10;
@@ -120,4 +120,28 @@ async fn garbage(phone: RawPhone) {
             drop(session.end().await);
         }
     }
+}
+
+/// Who has connected and says nothing keeps others out for a moment only; who has begun keeps nobody out.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_give_their_places_back() {
+    let settings = "[limits]\nhandshakes = 2\n";
+    let scene = Scene::start_with("", settings).await.unwrap();
+    let phones: Vec<_> = futures::future::join_all((0..8).map(async |_| scene.phone().await))
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let mut open = Vec::new();
+    for phone in &phones[..6] {
+        open.push(phone.open().await.unwrap());
+    }
+    // One has sent no hello, the other has not even asked for a session.
+    let mute = phones[6].connect().await.unwrap();
+    let identity = Some((phones[7].chain.clone(), &phones[7].key));
+    let idle = raw::channel(&phones[7].session_server, identity);
+    let idle = idle.await.unwrap();
+    // A newer session of the same phone, which waits no longer than a phone does.
+    let (_session, _) = phones[0].open().await.unwrap();
+    drop((mute, idle));
 }
