@@ -63,6 +63,7 @@ pub async fn sign_head(shared: &Shared) -> Result<Option<pb::Signed>> {
     .bind(signed.encode_to_vec())
     .execute(shared.db.writer())
     .await?;
+    shared.documents.forget().await;
     sqlx::query("delete from audit_checkpoints where collector = $1 and at_ms < $2")
         .bind(collector)
         .bind(now_ms - KEPT_MS)
