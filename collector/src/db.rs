@@ -123,6 +123,12 @@ impl Db {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .after_connect(|connection, _| Box::pin(prepare(connection)))
+                // SQLite rolls a transaction back by itself, as on a full disk; the driver's own rollback
+                // then finds nothing and would count that transaction for ever.
+                .before_acquire(|connection, _| {
+                    let is_free = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_free) })
+                })
         };
         // A pool tries again and again and then says only that it waited: this one says why.
         let mut first = AnyConnection::connect(&url).await?;
@@ -191,16 +197,6 @@ impl Db {
             Engine::Sqlite => "begin immediate",
             Engine::Postgres => "begin",
         };
-        let begun = self.writer.begin_with(statement).await;
-        if !matches!(begun, Err(sqlx::Error::InvalidSavePointStatement)) {
-            return Ok(begun?);
-        }
-        // SQLite rolled the last transaction back by itself, as on a full disk, and the driver's own
-        // rollback found nothing: it would count that transaction for ever.
-        let stuck = self.writer.acquire().await?;
-        if let Err(error) = stuck.close().await {
-            tracing::debug!(%error, "a connection did not close");
-        }
         Ok(self.writer.begin_with(statement).await?)
     }
 
