@@ -174,7 +174,7 @@ async fn carry(down: TcpStream, state: Arc<State>) {
     tokio::select! {
         _ = cuts.wait_for(|now| *now > began_at) => {}
         () = go_up(down_read, up_write, &state) => {}
-        () = go_down(up_read, down_write, &state) => {}
+        () = go_down(up_read, down_write, &state, began_at) => {}
     }
 }
 
@@ -221,12 +221,16 @@ async fn go_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State) {
     }
 }
 
-async fn go_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State) {
+async fn go_down(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State, began_at: u64) {
     let mut buffer = vec![0; 16 * 1024];
     let mut lost = false;
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         // Once something was lost the rest is of no use: TLS would not verify past it.
         lost |= suffer(state, true).await;
+        // A fault that ended after a cut ended for the connections after it.
+        if *state.cuts.borrow() > began_at {
+            return;
+        }
         if !lost && to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
