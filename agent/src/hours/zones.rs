@@ -4,6 +4,8 @@
 
 #[cfg(any(test, target_os = "android"))]
 use std::path::Path;
+#[cfg(target_os = "android")]
+use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
 
@@ -16,13 +18,18 @@ pub(super) fn get(name: &str) -> Option<TimeZone> {
 /// The zone of an IANA name.
 #[cfg(target_os = "android")]
 pub(super) fn get(name: &str) -> Option<TimeZone> {
-    /// Updated with the system modules, then the image the phone came with (API 29 names the first otherwise).
-    const FILES: [&str; 3] = [
-        "/apex/com.android.tzdata/etc/tz/tzdata",
-        "/apex/com.android.runtime/etc/tz/tzdata",
-        "/system/usr/share/zoneinfo/tzdata",
+    // Updated with the system modules: where the system says it is, its usual place, its place at API 29;
+    // then the image the phone came with.
+    let told = std::env::var_os("ANDROID_TZDATA_ROOT").map(PathBuf::from);
+    let modules = [
+        "/apex/com.android.tzdata".into(),
+        "/apex/com.android.runtime".into(),
     ];
-    FILES.iter().find_map(|file| of_file(Path::new(file), name))
+    told.into_iter()
+        .chain(modules)
+        .map(|module| module.join("etc/tz/tzdata"))
+        .chain(["/system/usr/share/zoneinfo/tzdata".into()])
+        .find_map(|file| of_file(&file, name))
 }
 
 /// The zone of an IANA name in a file of Android's form.
