@@ -36,7 +36,7 @@ pub struct Viewer {
 impl Viewer {
     /// Reads person and roles anew; a person who left is nobody.
     pub async fn load(db: &Db, person: &str) -> Result<Self> {
-        let person = people::load(db, person).await?;
+        let person = people::load(db.reader(), person).await?;
         if person.left_ms.is_some() {
             return Err(Error::Unauthenticated("this person has left"));
         }

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use mingjing_proto::pb;
-use sqlx::Row;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyExecutor, AnyRow};
+use sqlx::{AnyConnection, Row};
 
 use crate::audit::{Audit, Entry};
 use crate::changes::{Changes, Kind};
@@ -205,7 +205,10 @@ pub async fn list(db: &Db) -> Result<Vec<Account>> {
 /// Those of these accounts that are in the register: what one phone's records may be about.
 ///
 /// A session holds these alone: the whole register in each of thousands would fill the memory.
-pub async fn named(db: &Db, ids: impl Iterator<Item = &str>) -> Result<HashMap<String, Account>> {
+pub async fn named(
+    db: &mut AnyConnection,
+    ids: impl Iterator<Item = &str>,
+) -> Result<HashMap<String, Account>> {
     let mut named = HashMap::new();
     for id in ids {
         if named.contains_key(id) {
@@ -216,7 +219,7 @@ pub async fn named(db: &Db, ids: impl Iterator<Item = &str>) -> Result<HashMap<S
              registered_ms, suspended_ms from accounts where account = $1",
         )
         .bind(id)
-        .fetch_optional(db.reader())
+        .fetch_optional(&mut *db)
         .await?;
         if let Some(row) = row {
             named.insert(id.to_owned(), account(&row)?);
@@ -235,13 +238,13 @@ pub async fn by_id(db: &Db) -> Result<HashMap<String, Account>> {
 }
 
 /// What one person holds and may use.
-pub async fn of_holder(db: &Db, person: &str) -> Result<Vec<Account>> {
+pub async fn of_holder(db: impl AnyExecutor<'_>, person: &str) -> Result<Vec<Account>> {
     let rows = sqlx::query(
         "select account, app, android_user, shown_id, nickname, holder, department, custodian,
          registered_ms, suspended_ms from accounts where holder = $1 order by account",
     )
     .bind(person)
-    .fetch_all(db.reader())
+    .fetch_all(db)
     .await?;
     rows.iter().map(account).collect()
 }

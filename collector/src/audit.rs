@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use mingjing_proto::chain::{Link, sha256};
 use ring::digest::{Context, SHA256};
+use sqlx::any::AnyExecutor;
 use sqlx::{AnyConnection, Row};
 
 use crate::clock::Clock;
@@ -186,7 +187,7 @@ impl Audit {
 
     /// The newest entries with either action about one subject, newest first, with their chains' names.
     pub async fn about(
-        db: &Db,
+        db: impl AnyExecutor<'_>,
         subject: &str,
         actions: [&str; 2],
         limit: i64,
@@ -199,7 +200,7 @@ impl Audit {
         .bind(actions[0])
         .bind(actions[1])
         .bind(limit)
-        .fetch_all(db.reader())
+        .fetch_all(db)
         .await?;
         rows.iter().map(placed).collect()
     }

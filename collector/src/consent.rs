@@ -12,9 +12,10 @@ use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb::{self, Category, Decision, SignedKind};
 use prost::Message;
 use sqlx::Row;
+use sqlx::any::AnyExecutor;
 
 use crate::audit::Entry;
-use crate::db::{Db, Tx};
+use crate::db::Tx;
 use crate::devices::Device;
 use crate::error::{Error, Result};
 use crate::{Shared, people};
@@ -52,13 +53,13 @@ pub enum Standing {
 
 impl Consents {
     /// Loads a phone's decisions.
-    pub async fn load(db: &Db, device: DeviceId) -> Result<Self> {
+    pub async fn load(db: impl AnyExecutor<'_>, device: DeviceId) -> Result<Self> {
         let rows = sqlx::query(
             "select epoch, seq, category, decision, accepted, notice_version from consents
              where device = $1",
         )
         .bind(&device.0[..])
-        .fetch_all(db.reader())
+        .fetch_all(db)
         .await?;
         let mut consents = Self::default();
         for row in &rows {

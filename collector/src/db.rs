@@ -122,6 +122,8 @@ impl Db {
                 .acquire_timeout(Duration::from_secs(30))
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A file does not go away as a server does, and asking costs as much as the query.
+                .test_before_acquire(false)
                 .after_connect(|connection, _| Box::pin(prepare(connection)))
                 // SQLite rolls a transaction back by itself, as on a full disk; the driver's own rollback
                 // then finds nothing and would count that transaction for ever.

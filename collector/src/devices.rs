@@ -9,7 +9,7 @@ use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb;
 use prost::Message;
 use sqlx::Row;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyExecutor, AnyRow};
 
 use crate::Shared;
 use crate::attestation::Evidence;
@@ -202,10 +202,10 @@ pub async fn door(db: &Db, id: DeviceId) -> Result<(Vec<u8>, State, String)> {
 }
 
 /// One phone.
-pub async fn load(db: &Db, id: DeviceId) -> Result<Device> {
+pub async fn load(db: impl AnyExecutor<'_>, id: DeviceId) -> Result<Device> {
     let row = sqlx::query("select * from devices where device = $1")
         .bind(&id.0[..])
-        .fetch_optional(db.reader())
+        .fetch_optional(db)
         .await?
         .ok_or(UNKNOWN)?;
     device(&row)
@@ -315,7 +315,7 @@ pub async fn confirm(shared: &Shared, id: DeviceId, actor: &str) -> Result<()> {
 
 /// Revokes a phone; its live session is cut within a second.
 pub async fn revoke(shared: &Shared, id: DeviceId, actor: &str) -> Result<()> {
-    let from = load(&shared.db, id).await?.state;
+    let from = load(shared.db.reader(), id).await?.state;
     if from == State::Revoked {
         return Err(Error::Conflict("this phone is revoked already"));
     }

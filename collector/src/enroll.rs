@@ -138,7 +138,7 @@ async fn enroll(shared: &Shared, request: pb::EnrollRequest) -> Result<pb::Enrol
         }
         drop(tx);
         let id = DeviceId::from_slice(&used_by).map_err(|_| REFUSED)?;
-        let device = devices::load(&shared.db, id).await?;
+        let device = devices::load(shared.db.reader(), id).await?;
         if device.state == State::Revoked {
             return Err(Error::Revoked);
         }
@@ -274,7 +274,7 @@ pub async fn renew(
         "renewal needs the phone's certificate",
     ))?;
     let (id, _) = ca::device_of(&certificate_now)?;
-    let device = devices::load(&shared.db, id).await?;
+    let device = devices::load(shared.db.reader(), id).await?;
     if device.state == State::Revoked {
         return Err(Error::Revoked);
     }

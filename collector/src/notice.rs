@@ -9,6 +9,7 @@ use mingjing_proto::limits::NOTICE_GRACE_HOURS;
 use mingjing_proto::{manifest, pb};
 use prost::Message;
 use sqlx::Row;
+use sqlx::any::AnyExecutor;
 
 use crate::Shared;
 use crate::audit::Entry;
@@ -139,10 +140,10 @@ impl Received {
 }
 
 /// Notices a phone said it received.
-pub async fn received(db: &Db, device: DeviceId) -> Result<Vec<Received>> {
+pub async fn received(db: impl AnyExecutor<'_>, device: DeviceId) -> Result<Vec<Received>> {
     let rows = sqlx::query("select version, at_ms from notices_received where device = $1")
         .bind(&device.0[..])
-        .fetch_all(db.reader())
+        .fetch_all(db)
         .await?;
     rows.iter()
         .map(|row| {

@@ -10,7 +10,7 @@ mod passwords;
 mod schedules;
 
 use sqlx::Row;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyExecutor, AnyRow};
 
 use crate::Shared;
 use crate::audit::Entry;
@@ -169,7 +169,7 @@ pub async fn grant(
     scope: &str,
     actor: &str,
 ) -> Result<()> {
-    load(&shared.db, person).await?;
+    load(shared.db.reader(), person).await?;
     check_department(scope)?;
     let now_ms = shared.clock.now_ms();
     let mut tx = shared.db.begin().await?;
@@ -187,13 +187,13 @@ pub async fn grant(
 }
 
 /// The person with this id.
-pub async fn load(db: &Db, person: &str) -> Result<Person> {
+pub async fn load(db: impl AnyExecutor<'_>, person: &str) -> Result<Person> {
     sqlx::query(
         "select person, login, pseudonym, department, class, language, created_ms, left_ms
          from people where person = $1",
     )
     .bind(person)
-    .fetch_optional(db.reader())
+    .fetch_optional(db)
     .await?
     .ok_or(Error::NotFound("person"))
     .and_then(|row| from_row(&row))

@@ -10,8 +10,9 @@ use mingjing_proto::ids::DeviceId;
 use mingjing_proto::pb;
 use prost::Message;
 use sqlx::Row;
+use sqlx::any::AnyExecutor;
 
-use crate::db::{Db, Tx};
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ingest::View;
 use crate::{Shared, accounts, notice};
@@ -41,10 +42,10 @@ pub struct Accepted {
 }
 
 /// All versions a phone was given.
-pub async fn versions(db: &Db, device: DeviceId) -> Result<HashMap<u32, Version>> {
+pub async fn versions(db: impl AnyExecutor<'_>, device: DeviceId) -> Result<HashMap<u32, Version>> {
     let rows = sqlx::query("select version, sha256, policy from policies where device = $1")
         .bind(&device.0[..])
-        .fetch_all(db.reader())
+        .fetch_all(db)
         .await?;
     let mut versions = HashMap::new();
     for row in &rows {
@@ -123,7 +124,7 @@ pub async fn current(shared: &Shared, view: &View, phone_has: (u32, &[u8])) -> R
     .await?;
     if inserted.rows_affected() == 0 {
         // Another collector gave this number first: only what is stored may be given to a phone.
-        return versions(&shared.db, device.device)
+        return versions(shared.db.reader(), device.device)
             .await?
             .into_values()
             .max_by_key(|version| version.version)
@@ -133,12 +134,12 @@ pub async fn current(shared: &Shared, view: &View, phone_has: (u32, &[u8])) -> R
 }
 
 /// What a phone accepted, in the order of its chain.
-pub async fn accepted(db: &Db, device: DeviceId) -> Result<Vec<Accepted>> {
+pub async fn accepted(db: impl AnyExecutor<'_>, device: DeviceId) -> Result<Vec<Accepted>> {
     let rows = sqlx::query(
         "select epoch, seq, version from policies_accepted where device = $1 order by epoch, seq",
     )
     .bind(&device.0[..])
-    .fetch_all(db.reader())
+    .fetch_all(db)
     .await?;
     rows.iter()
         .map(|row| {

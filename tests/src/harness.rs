@@ -220,7 +220,7 @@ impl Collector {
 
     /// Registers a WeChat account for a person; `id` is also what the app shows.
     pub async fn account(&self, id: &str, holder: &Entered, nickname: &str) -> anyhow::Result<()> {
-        let department = people::load(&self.shared.db, &holder.person)
+        let department = people::load(self.shared.db.reader(), &holder.person)
             .await?
             .department;
         let account = Account {

@@ -6,13 +6,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
+use sqlx::any::AnyExecutor;
 
 use super::letters::OpenedLetter;
 use super::{Viewer, What, decide, letters};
 use crate::Shared;
 use crate::audit::{Audit, Entry, Placed};
 use crate::changes::{Changes, Kind};
-use crate::db::Db;
 use crate::error::{Error, Result};
 use crate::findings::{
     self, Filter, Finding, FindingContent, FindingId, Listed, Reach, Step, Taken,
@@ -226,13 +226,13 @@ pub async fn own_findings(shared: &Shared, who: &Viewer, limit: i64) -> Result<V
 /// Who opened what about the viewer, newest first.
 pub async fn readers_of(shared: &Shared, who: &Viewer, limit: i64) -> Result<Vec<Reading>> {
     decide(who, What::OwnPage, None)?;
-    let entries = Audit::about(&shared.db, &who.person().person, OPENINGS, limit).await?;
+    let entries = Audit::about(shared.db.reader(), &who.person().person, OPENINGS, limit).await?;
     let mut readings = Vec::with_capacity(entries.len());
     for (_, placed) in entries {
         let Some(opening) = opening(&placed.entry) else {
             continue;
         };
-        let reader = match people::load(&shared.db, &placed.entry.actor).await {
+        let reader = match people::load(shared.db.reader(), &placed.entry.actor).await {
             Ok(person) => person.pseudonym,
             Err(Error::NotFound(_)) => String::new(),
             Err(error) => return Err(error),
@@ -264,7 +264,11 @@ pub(crate) struct Receipt {
 }
 
 /// The newest readings about a person, in the order of their chains; for that person's own phones.
-pub(crate) async fn readings_of(db: &Db, person: &str, limit: i64) -> Result<Vec<Receipt>> {
+pub(crate) async fn readings_of(
+    db: impl AnyExecutor<'_>,
+    person: &str,
+    limit: i64,
+) -> Result<Vec<Receipt>> {
     let entries = Audit::about(db, person, OPENINGS, limit).await?;
     let mut receipts: Vec<_> = entries
         .into_iter()

@@ -55,7 +55,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Command::List(list) => show(list).await,
         Command::Confirm(confirm) => {
             let shared = confirm.one.folder.open().await?;
-            let device = devices::load(&shared.db, confirm.one.device).await?;
+            let device = devices::load(shared.db.reader(), confirm.one.device).await?;
             if device.code != confirm.code {
                 anyhow::bail!(
                     "the phone must show {}; compare the digits on its screen",

@@ -65,7 +65,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    if people::schedule(&shared.db, &person).await?.is_none() {
+    if people::schedule(shared.db.reader(), &person)
+        .await?
+        .is_none()
+    {
         people::set_schedule(&shared, &person, &shared.config.hours, ACTOR).await?;
     }
     let invitation = people::invite(&shared, &person, arguments.hours, ACTOR).await?;

@@ -171,7 +171,7 @@ pub(super) async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Res
     let mut rows = Vec::with_capacity(devices.len());
     let mut capturing = 0;
     for device in &devices {
-        let consents = Consents::load(db, device.device).await?;
+        let consents = Consents::load(db.reader(), device.device).await?;
         let online = phones::state(device, reading.now_ms) == "online";
         let gaps = gaps.get(&device.device).map_or(&[][..], |it| &it[..]);
         capturing += u64::from(online && state(device, &consents) == "capturing");
@@ -216,9 +216,9 @@ pub(super) async fn show_phone(visit: Visit, Path(id): Path<String>) -> Result<R
     access::decide(&visit.viewer, What::Coverage, None)?;
     let db = &visit.console.shared.db;
     let id = id.parse().map_err(|_| Error::NotFound("phone"))?;
-    let device = devices::load(db, id).await?;
+    let device = devices::load(db.reader(), id).await?;
     let reading = Reading::new(&visit, std::slice::from_ref(&device)).await?;
-    let consents = Consents::load(db, id).await?;
+    let consents = Consents::load(db.reader(), id).await?;
     let gaps = gaps::of_device(db, id, reading.now_ms - GAPS_MS).await?;
     let row = reading.row(&device, &consents, &gaps);
     let language = visit.language;

@@ -75,7 +75,7 @@ pub(super) async fn submit(door: Door, Form(form): Form<Acceptance>) -> Result<R
     }
     match people::accept_invitation(&console.shared, &form.code, &form.password).await {
         Ok(person) => {
-            let person = people::load(&console.shared.db, &person).await?;
+            let person = people::load(console.shared.db.reader(), &person).await?;
             login::begin(console, &door.session, &person).await?;
             Ok(Redirect::to("/").into_response())
         }

@@ -163,7 +163,7 @@ pub(super) async fn ask(
     access::decide(&visit.viewer, What::ManagePhones, None)?;
     let (device, act) = parse(&id, &act)?;
     let shared = &visit.console.shared;
-    let device = devices::load(&shared.db, device).await?;
+    let device = devices::load(shared.db.reader(), device).await?;
     let names = access::holder_names(shared, &visit.viewer, vec![device.person.clone()]).await?;
     let holder = names.get(&device.person).map_or("", String::as_str);
     let language = visit.language;

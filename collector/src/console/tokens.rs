@@ -84,7 +84,7 @@ pub(super) struct Wanted {
 pub(super) async fn create(visit: Visit, Form(wanted): Form<Wanted>) -> Result<Response, Failure> {
     access::decide(&visit.viewer, What::ManagePhones, None)?;
     let shared = &visit.console.shared;
-    let person = people::load(&shared.db, &wanted.person).await?;
+    let person = people::load(shared.db.reader(), &wanted.person).await?;
     if person.left_ms.is_some() {
         return Err(Failure(Error::Conflict("this person has left")));
     }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use sqlx::Row;
+use sqlx::any::AnyExecutor;
 
 use super::{Finding, Level, State, from_row};
 use crate::db::Db;
@@ -163,7 +164,7 @@ pub async fn of_person(db: &Db, person: &str, limit: i64) -> Result<Vec<Finding>
 
 /// The newest findings about one person that changed at or after a time, oldest change first.
 pub async fn changed_since(
-    db: &Db,
+    db: impl AnyExecutor<'_>,
     person: &str,
     since_ms: i64,
     limit: i64,
@@ -176,7 +177,7 @@ pub async fn changed_since(
     .bind(person)
     .bind(since_ms)
     .bind(limit)
-    .fetch_all(db.reader())
+    .fetch_all(db)
     .await?
     .iter()
     .map(from_row)

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use mingjing_proto::chain::{self, Link};
 use mingjing_proto::ids::DeviceId;
+use sqlx::AnyConnection;
 
 use crate::accounts::{self, Account};
 use crate::archive;
 use crate::consent::Consents;
-use crate::db::Db;
 use crate::devices::{self, Device, Head};
 use crate::error::Result;
 use crate::hours::Hours;
@@ -27,11 +27,11 @@ const RECENT_LINKS: usize = 4096;
 
 /// What the holder has and what the policies name.
 async fn register(
-    db: &Db,
+    db: &mut AnyConnection,
     person: &str,
     policies: &HashMap<u32, Version>,
 ) -> Result<HashMap<String, Account>> {
-    let held = accounts::of_holder(db, person).await?;
+    let held = accounts::of_holder(&mut *db, person).await?;
     let mut register: HashMap<_, _> = held
         .into_iter()
         .map(|account| (account.account.clone(), account))
@@ -74,16 +74,17 @@ pub struct View {
 impl View {
     /// Loads everything.
     pub async fn load(shared: &Shared, device: DeviceId) -> Result<Self> {
-        let db = &shared.db;
-        let device = devices::load(db, device).await?;
-        let person = people::load(db, &device.person).await?;
-        let policies = policy::versions(db, device.device).await?;
+        // One connection for all: taking and returning one costs as much as two of these reads.
+        let db = &mut *shared.db.reader().acquire().await?;
+        let device = devices::load(&mut *db, device).await?;
+        let person = people::load(&mut *db, &device.person).await?;
+        let policies = policy::versions(&mut *db, device.device).await?;
         Ok(Self {
             head: device.head,
-            consents: Consents::load(db, device.device).await?,
-            accepted: policy::accepted(db, device.device).await?,
-            received: notice::received(db, device.device).await?,
-            hours: people::schedule(db, &device.person)
+            consents: Consents::load(&mut *db, device.device).await?,
+            accepted: policy::accepted(&mut *db, device.device).await?,
+            received: notice::received(&mut *db, device.device).await?,
+            hours: people::schedule(&mut *db, &device.person)
                 .await?
                 .and_then(Hours::new),
             register: register(db, &device.person, &policies).await?,
@@ -97,11 +98,11 @@ impl View {
 
     /// Reads again what IT may have changed, keeping the chain's state.
     pub async fn refresh(&mut self, shared: &Shared) -> Result<()> {
-        let db = &shared.db;
-        self.device = devices::load(db, self.device.device).await?;
-        self.policies = policy::versions(db, self.device.device).await?;
-        self.person = people::load(db, &self.device.person).await?;
-        self.hours = people::schedule(db, &self.device.person)
+        let db = &mut *shared.db.reader().acquire().await?;
+        self.device = devices::load(&mut *db, self.device.device).await?;
+        self.policies = policy::versions(&mut *db, self.device.device).await?;
+        self.person = people::load(&mut *db, &self.device.person).await?;
+        self.hours = people::schedule(&mut *db, &self.device.person)
             .await?
             .and_then(Hours::new);
         self.register = register(db, &self.device.person, &self.policies).await?;

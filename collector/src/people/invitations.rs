@@ -37,7 +37,7 @@ impl std::fmt::Debug for Invitation {
 ///
 /// Replacing a password takes two people (design §9), so it is not this function's to do.
 pub async fn invite(shared: &Shared, person: &str, hours: u32, actor: &str) -> Result<Invitation> {
-    super::load(&shared.db, person).await?;
+    super::load(shared.db.reader(), person).await?;
     if passwords::exists(&shared.db, person).await? {
         return Err(Error::Conflict(
             "this person has a password; replacing it takes two people",
@@ -82,7 +82,7 @@ pub async fn accept_invitation(shared: &Shared, secret: &str, password: &str) ->
     .await?
     .ok_or(REFUSED)?
     .try_get("person")?;
-    let login = super::load(&shared.db, &person).await?.login;
+    let login = super::load(shared.db.reader(), &person).await?.login;
     passwords::check(password, &login)?;
     let password_hash = passwords::hash(password).await?;
     let mut tx = shared.db.begin().await?;

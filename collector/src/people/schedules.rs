@@ -6,18 +6,18 @@
 use mingjing_proto::pb::Schedule;
 use prost::Message;
 use sqlx::Row;
+use sqlx::any::AnyExecutor;
 
 use crate::Shared;
 use crate::audit::Entry;
 use crate::changes::{Changes, Kind};
-use crate::db::Db;
 use crate::error::{Error, Result};
 
 /// The person's hours, if any.
-pub async fn schedule(db: &Db, person: &str) -> Result<Option<Schedule>> {
+pub async fn schedule(db: impl AnyExecutor<'_>, person: &str) -> Result<Option<Schedule>> {
     let row = sqlx::query("select schedule from schedules where person = $1")
         .bind(person)
-        .fetch_optional(db.reader())
+        .fetch_optional(db)
         .await?;
     row.map(|row| {
         Schedule::decode(row.try_get::<&[u8], _>("schedule")?)
@@ -33,7 +33,7 @@ pub async fn set_schedule(
     schedule: &Schedule,
     actor: &str,
 ) -> Result<()> {
-    super::load(&shared.db, person).await?;
+    super::load(shared.db.reader(), person).await?;
     let now_ms = shared.clock.now_ms();
     let mut tx = shared.db.begin().await?;
     sqlx::query(

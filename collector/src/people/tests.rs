@@ -115,11 +115,14 @@ async fn a_schedule_is_kept_as_given() {
     let person = fixture
         .person("li", "销售部", Role::Employee, EVERYWHERE)
         .await;
-    assert_eq!(schedule(&shared.db, &person).await.unwrap(), None);
+    assert_eq!(schedule(shared.db.reader(), &person).await.unwrap(), None);
     let hours = mingjing_proto::pb::Schedule {
         zone: "Asia/Shanghai".to_owned(),
         ..Default::default()
     };
     set_schedule(shared, &person, &hours, "test").await.unwrap();
-    assert_eq!(schedule(&shared.db, &person).await.unwrap(), Some(hours));
+    assert_eq!(
+        schedule(shared.db.reader(), &person).await.unwrap(),
+        Some(hours)
+    );
 }

@@ -116,7 +116,7 @@ async fn only_it_and_auditors_see_coverage_and_only_it_sees_names() {
     let house = House::new().await;
     let li = house.person("li", "销售部", Role::Employee, "*").await;
     phone(&house, PHONE, &li, Some(status("capturing", true, true))).await;
-    let pseudonym = people::load(&house.fixture.shared.db, &li)
+    let pseudonym = people::load(house.fixture.shared.db.reader(), &li)
         .await
         .unwrap()
         .pseudonym;

@@ -71,7 +71,10 @@ async fn phones_are_confirmed_and_revoked_after_a_question() {
     let confirm = format!("/phones/{device}/confirm");
     assert_eq!(browser.get(&confirm).await.status, StatusCode::OK);
     assert_eq!(
-        devices::load(&shared.db, device).await.unwrap().state,
+        devices::load(shared.db.reader(), device)
+            .await
+            .unwrap()
+            .state,
         devices::State::Pending
     );
     assert_eq!(browser.post(&confirm, &[]).await.location(), "/phones");
@@ -87,7 +90,10 @@ async fn phones_are_confirmed_and_revoked_after_a_question() {
         "/phones"
     );
     assert_eq!(
-        devices::load(&shared.db, device).await.unwrap().state,
+        devices::load(shared.db.reader(), device)
+            .await
+            .unwrap()
+            .state,
         devices::State::Revoked
     );
 

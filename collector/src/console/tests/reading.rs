@@ -100,7 +100,7 @@ async fn the_text_appears_after_a_reason_and_each_opening_is_in_the_chain() {
     let mut browser = house.browser("rev").await;
     let path = format!("/findings/{id}");
     let openings = async || {
-        Audit::about(db, &li, ["finding.open", "letter.open"], 100)
+        Audit::about(db.reader(), &li, ["finding.open", "letter.open"], 100)
             .await
             .unwrap()
             .len()

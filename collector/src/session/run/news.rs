@@ -54,13 +54,19 @@ impl Session {
         let shared = self.shared.clone();
         let person = self.view.device.person.clone();
         let since_ms = self.told.findings_ms - LATE_MS;
-        for finding in findings::changed_since(&shared.db, &person, since_ms, TOLD).await? {
+        let (changed, readings) = {
+            let db = &mut *shared.db.reader().acquire().await?;
+            (
+                findings::changed_since(&mut *db, &person, since_ms, TOLD).await?,
+                access::readings_of(db, &person, TOLD).await?,
+            )
+        };
+        for finding in changed {
             let changed_ms = finding.changed_ms;
             let notice = self.notice(&finding);
             self.send(to_device::Body::FindingNotice(notice)).await?;
             self.told.findings_ms = self.told.findings_ms.max(changed_ms);
         }
-        let readings = access::readings_of(&shared.db, &person, TOLD).await?;
         let known = |reading: &access::Receipt| {
             let through = self.told.reads.get(&reading.collector);
             through.is_some_and(|through| reading.seq <= *through)
