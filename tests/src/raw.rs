@@ -90,11 +90,10 @@ impl ServerCertVerifier for TrustAll {
     }
 }
 
-/// A channel to `server` with this client certificate, or none.
-pub async fn channel(
-    server: &str,
+/// What TLS needs to connect with this client certificate, or with none.
+pub fn connector(
     identity: Option<(Vec<CertificateDer<'static>>, &KeyPair)>,
-) -> anyhow::Result<Channel> {
+) -> anyhow::Result<TlsConnector> {
     let builder =
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -108,7 +107,11 @@ pub async fn channel(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let connector = TlsConnector::from(Arc::new(config));
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// A channel to `server`.
+pub async fn channel(server: &str, connector: TlsConnector) -> anyhow::Result<Channel> {
     let uri: Uri = server.parse()?;
     let address = format!("127.0.0.1:{}", uri.port_u16().context("a port")?);
     // The scheme tells tonic's HTTP/2 what it speaks; TLS is ours.
@@ -157,7 +160,7 @@ pub async fn enroll_attested(
     attestation_chain: Vec<Vec<u8>>,
 ) -> anyhow::Result<pb::EnrollResponse> {
     let token = token(token_text)?;
-    let channel = channel(&token.server, None).await?;
+    let channel = channel(&token.server, connector(None)?).await?;
     let request = pb::EnrollRequest {
         secret: token.secret,
         csr_der: csr(key)?,
@@ -207,9 +210,18 @@ impl RawPhone {
         chain::genesis(&self.key.subject_public_key_info())
     }
 
+    /// What its connections need, for who makes many of them.
+    pub fn connector(&self) -> anyhow::Result<TlsConnector> {
+        connector(Some((self.chain.clone(), &self.key)))
+    }
+
     /// Connects without saying anything.
     pub async fn connect(&self) -> anyhow::Result<RawSession> {
-        let channel = channel(&self.session_server, Some((self.chain.clone(), &self.key))).await?;
+        self.connect_by(self.connector()?).await
+    }
+
+    async fn connect_by(&self, connector: TlsConnector) -> anyhow::Result<RawSession> {
+        let channel = channel(&self.session_server, connector).await?;
         let (up, receiver) = mpsc::channel(64);
         let answer = pb::phone_client::PhoneClient::new(channel)
             .max_decoding_message_size(16 << 20)
@@ -244,7 +256,16 @@ impl RawPhone {
 
     /// Connects with this hello.
     pub async fn open_with(&self, hello: pb::Hello) -> anyhow::Result<(RawSession, pb::Welcome)> {
-        let mut session = self.connect().await?;
+        self.open_by(self.connector()?, hello).await
+    }
+
+    /// Connects so, with this hello.
+    pub async fn open_by(
+        &self,
+        connector: TlsConnector,
+        hello: pb::Hello,
+    ) -> anyhow::Result<(RawSession, pb::Welcome)> {
+        let mut session = self.connect_by(connector).await?;
         session.send(from_device::Body::Hello(hello)).await?;
         let first = session.next().await?;
         let to_device::Body::Welcome(welcome) = first else {

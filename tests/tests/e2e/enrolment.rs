@@ -36,7 +36,9 @@ async fn a_guessed_or_expired_code_enrols_nobody() {
         let token = scene.collector.token(&scene.holder).await.unwrap();
         let key = KeyPair::generate().unwrap();
         let server = scene.collector.addresses().enrollment.clone();
-        let channel = raw::channel(&server, None).await.unwrap();
+        let channel = raw::channel(&server, raw::connector(None).unwrap())
+            .await
+            .unwrap();
         let guess = pb::EnrollRequest {
             secret: vec![1; 32],
             csr_der: raw::csr(&key).unwrap(),
@@ -103,7 +105,7 @@ async fn self_signed_and_wrong_usage_certificates_open_no_session() {
 
 async fn renew(scene: &Scene, phone: &RawPhone) -> anyhow::Result<pb::RenewResponse> {
     let server = scene.collector.addresses().enrollment.clone();
-    let channel = raw::channel(&server, Some((phone.chain.clone(), &phone.key))).await?;
+    let channel = raw::channel(&server, phone.connector()?).await?;
     let request = pb::RenewRequest {
         csr_der: raw::csr(&phone.key)?,
     };

@@ -138,8 +138,8 @@ async fn silent_connections_give_their_places_back() {
     }
     // One has sent no hello, the other has not even asked for a session.
     let mute = phones[6].connect().await.unwrap();
-    let identity = Some((phones[7].chain.clone(), &phones[7].key));
-    let idle = raw::channel(&phones[7].session_server, identity);
+    let connector = phones[7].connector().unwrap();
+    let idle = raw::channel(&phones[7].session_server, connector);
     let idle = idle.await.unwrap();
     // A newer session of the same phone, which waits no longer than a phone does.
     let (_session, _) = phones[0].open().await.unwrap();
