@@ -105,17 +105,35 @@ impl Record {
     }
 }
 
-/// Deflates the frames of a batch.
+/// Batches up to this length are stored as they are: deflating takes 300 kB of memory, and saves a tenth of
+/// the one event a phone mostly sends.
+const STORED: u16 = 512;
+
+/// The frames of a batch as a deflate stream.
 pub fn deflate(epoch: u64, frames: Vec<pb::RecordFrame>) -> pb::Batch {
-    use std::io::Write;
     let bytes = pb::RecordFrames { records: frames }.encode_to_vec();
-    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
-    encoder.write_all(&bytes).expect("writing to memory");
+    let deflated = match u16::try_from(bytes.len()) {
+        Ok(length) if length <= STORED => stored(length, &bytes),
+        _ => compressed(&bytes),
+    };
     pb::Batch {
         epoch,
         inflated_bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        deflated: encoder.finish().expect("writing to memory").into(),
+        deflated: deflated.into(),
     }
+}
+
+/// One last block, not compressed (RFC 1951 §3.2.4).
+fn stored(length: u16, bytes: &[u8]) -> Vec<u8> {
+    let header = [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes()];
+    [&header.concat(), bytes].concat()
+}
+
+fn compressed(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(bytes).expect("writing to memory");
+    encoder.finish().expect("writing to memory")
 }
 
 /// Inflates a batch and checks every header in it.
@@ -308,6 +326,23 @@ mod tests {
         assert_eq!(records[1].first_seq, 3);
         assert_eq!(records[0].body, sent[0].body);
         assert!(matches!(records[0].content, Content::Events(_)));
+    }
+
+    #[test]
+    fn batches_stored_and_compressed_read_back_on_both_sides_of_the_limit() {
+        let mut forms = [0, 0];
+        for letters in 0..400 {
+            let sent = vec![frame(1, &[&"好".repeat(letters)])];
+            let batch = deflate(1, sent.clone());
+            let stored = batch.inflated_bytes <= u32::from(STORED);
+            assert_eq!(stored, batch.deflated.len() > batch.inflated_bytes as usize);
+            forms[usize::from(stored)] += 1;
+            assert_eq!(
+                records(&batch).expect("a valid batch")[0].body,
+                sent[0].body
+            );
+        }
+        assert!(forms.iter().all(|seen| *seen > 100), "{forms:?}");
     }
 
     #[test]
