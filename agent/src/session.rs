@@ -4,6 +4,7 @@
 //! nothing is signed while the agent's lock is held, because a key store may block; every wait ends
 //! with a message, new work, a kick or the stop.
 
+mod alarm;
 mod machine;
 mod talk;
 
@@ -35,6 +36,8 @@ pub(crate) enum SessionError {
     Broken(&'static str),
     #[error("the connection does not take messages")]
     Stalled,
+    #[error("the system gives no timer")]
+    Alarm(#[source] std::io::Error),
     #[error("a newer session of this device took over")]
     Superseded,
     #[error("a withdrawal goes ahead of what waits")]

@@ -16,6 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::alarm::Alarm;
 use super::machine::{Effect, Machine};
 use super::{SessionError, gap_frame};
 use crate::Shared;
@@ -93,6 +94,7 @@ impl Talk<'_> {
         mut down: Streaming<pb::ToDevice>,
         attempt: &mut u32,
     ) -> Result<(), SessionError> {
+        let alarm = Alarm::new().map_err(SessionError::Alarm)?;
         loop {
             let now_ms = self.shared.time.now().elapsed_ms;
             let effects = self.machine.tick(now_ms);
@@ -115,7 +117,7 @@ impl Talk<'_> {
                     let effects = self.machine.resume();
                     self.apply(effects)?;
                 }
-                () = tokio::time::sleep(wait) => {}
+                rang = alarm.after(wait) => rang.map_err(SessionError::Alarm)?,
             }
         }
     }
