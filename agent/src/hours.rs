@@ -168,22 +168,28 @@ impl Hours {
         weekly || dated
     }
 
-    /// The weekly hours as text, such as `Asia/Shanghai: 1 09:00–12:00, 13:00–18:00`.
+    /// The weekly hours as text, such as `Mon–Fri 09:00–12:00, 13:00–18:00; Sat 09:00–12:00 (Asia/Shanghai)`.
     pub fn weekly_text(&self, weekday_names: [&str; 7]) -> String {
         let clock = |minute: u32| format!("{:02}:{:02}", minute / 60, minute % 60);
-        let days: Vec<String> = weekday_names
-            .iter()
-            .zip(&self.weekly)
-            .filter(|(_, spans)| !spans.is_empty())
-            .map(|(name, spans)| {
-                let spans: Vec<String> = spans
-                    .iter()
-                    .map(|(from, to)| format!("{}–{}", clock(*from), clock(*to)))
-                    .collect();
-                format!("{name} {}", spans.join(", "))
-            })
-            .collect();
-        format!("{} ({})", days.join("; "), self.name)
+        let mut runs: Vec<String> = Vec::new();
+        let mut first = 0;
+        for run in self.weekly.chunk_by(|one, next| one == next) {
+            let last = first + run.len() - 1;
+            let spans: Vec<String> = run[0]
+                .iter()
+                .map(|(from, to)| format!("{}–{}", clock(*from), clock(*to)))
+                .collect();
+            if !spans.is_empty() {
+                let (from, to) = (weekday_names[first], weekday_names[last]);
+                let days = match run.len() {
+                    1 => from.to_owned(),
+                    _ => format!("{from}–{to}"),
+                };
+                runs.push(format!("{days} {}", spans.join(", ")));
+            }
+            first = last + 1;
+        }
+        format!("{} ({})", runs.join("; "), self.name)
     }
 }
 
@@ -222,6 +228,31 @@ mod tests {
 
     fn ms(text: &str) -> i64 {
         text.parse::<Timestamp>().expect("a time").as_millisecond()
+    }
+
+    #[test]
+    fn days_with_equal_hours_are_told_together() {
+        let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+        let mut schedule = office("Asia/Shanghai");
+        let text = |schedule: &Schedule| {
+            let hours = Hours::new(schedule).expect("a schedule");
+            hours.weekly_text(days)
+        };
+        assert_eq!(
+            text(&schedule),
+            "Mon–Fri 09:00–12:00, 13:00–18:00 (Asia/Shanghai)"
+        );
+        schedule.weekly.retain(|it| it.weekday != 3);
+        schedule.weekly.push(WeeklyHours {
+            weekday: 7,
+            from_minute: 540,
+            to_minute: 720,
+        });
+        assert_eq!(
+            text(&schedule),
+            "Mon–Tue 09:00–12:00, 13:00–18:00; Thu–Fri 09:00–12:00, 13:00–18:00; \
+             Sun 09:00–12:00 (Asia/Shanghai)"
+        );
     }
 
     #[test]

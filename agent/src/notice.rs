@@ -239,7 +239,10 @@ fn versions(
 ) -> Vec<String> {
     let published = i64::max(notice.notice.published_at_ms, 0);
     let date = jiff::Timestamp::from_millisecond(published)
-        .map(|it| it.to_string())
+        .map(|it| {
+            let at = jiff::tz::Offset::UTC.to_datetime(it);
+            format!("{} {:02}:{:02} UTC", at.date(), at.hour(), at.minute())
+        })
         .unwrap_or_default();
     let mut lines = vec![
         words.version(notice.notice.version, &date),
