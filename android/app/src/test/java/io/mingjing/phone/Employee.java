@@ -55,6 +55,18 @@ final class Employee {
         assertEquals("这部手机已登记。", result.getText().toString());
     }
 
+    /** Draws the notice as the company's collector sent it and the agent renders it, in both languages. */
+    void seesNotice() throws IOException {
+        TestApp.until("a notice", () -> phone().status().getNoticeVersion() > 0);
+        for (String look : new String[] {"en-rUS-w360dp-h800dp-night-xhdpi",
+                "zh-rCN-w360dp-h800dp-notnight-xhdpi"}) {
+            RuntimeEnvironment.setQualifiers(look);
+            NoticeActivity page = Robolectric.buildActivity(NoticeActivity.class).setup().get();
+            TestApp.until("the notice's page", () -> page.findViewById(R.id.accept) != null);
+            Picture.draw(page, "company-notice-" + look.substring(0, 6));
+        }
+    }
+
     /** Reads the notice to its end, switches everything on, types the password and agrees. */
     void agree(String password) {
         TestApp.until("a notice", () -> phone().status().getNoticeVersion() > 0);

@@ -106,6 +106,7 @@ public final class EndToEndTest {
         TestApp.until("not enrolled", () -> employee.phone().state().equals("not_enrolled"));
         employee.enrol(company.ask("code").get(0));
         employee.hears("陈先生", BEFORE);
+        employee.seesNotice();
         employee.agree(company.password);
         employee.hears("陈先生", BEFORE);
         employee.showAccount(company.account);

@@ -186,10 +186,13 @@ final class FakeAgent implements Agent {
         Category[] categories = {Category.CATEGORY_MESSAGES, Category.CATEGORY_MONEY};
         String[] titles = english ? new String[] {"Messages", "Money"}
                 : new String[] {"消息", "收付款"};
+        String[] examples = english
+                ? new String[] {"such as \"the quotation is in your mail\"",
+                        "such as \"transfer of 500.00 yuan\""}
+                : new String[] {"例如“报价单已发您邮箱”", "例如“转账 500.00 元”"};
         for (int i = 0; i < categories.length; i++) {
             notice.addSwitches(CategorySwitch.newBuilder().setCategory(categories[i])
-                    .setTitle(titles[i]).setSensitive(i == 1).setExample(english
-                            ? "such as \"transfer of 500.00 yuan\"" : "例如“转账 500.00 元”"));
+                    .setTitle(titles[i]).setSensitive(i == 1).setExample(examples[i]));
         }
         return notice.build();
     }

@@ -1,8 +1,17 @@
 package io.mingjing.phone;
 
+import android.app.Activity;
+import android.util.Base64;
+import android.widget.TextView;
+import com.google.protobuf.ByteString;
 import io.mingjing.phone.consent.NoticeActivity;
+import io.mingjing.phone.consent.WithdrawActivity;
+import io.mingjing.phone.enrol.EnrolActivity;
 import io.mingjing.phone.live.LiveActivity;
 import java.io.IOException;
+import mingjing.v1.App.AgentStatus;
+import mingjing.v1.App.StatusReply;
+import mingjing.v1.EnrollmentOuterClass.EnrollmentToken;
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.ParameterizedRobolectricTestRunner;
@@ -47,6 +56,31 @@ public final class PictureTest {
                 Robolectric.buildActivity(LiveActivity.class).setup();
         TestApp.until("live", () -> live.get().findViewById(R.id.withdraw) != null);
         Picture.draw(live.get(), "live-" + look());
+        Picture.draw(withdrawn(), "withdraw-" + look());
+        Picture.draw(pending(), "enrol-" + look());
+        ActivityController<LiveActivity> waiting =
+                Robolectric.buildActivity(LiveActivity.class).setup();
+        TestApp.until("said", () -> waiting.get().findViewById(R.id.state) != null);
+        Picture.draw(waiting.get(), "pending-" + look());
+    }
+
+    private static Activity withdrawn() {
+        return Robolectric.buildActivity(WithdrawActivity.class).setup().get();
+    }
+
+    /** A code was typed and IT has to confirm. */
+    private static Activity pending() {
+        TestApp.get().agent.answer = StatusReply.newBuilder().setStatus(AgentStatus.newBuilder()
+                .setState("no_notice").setSession("pending").setConfirmationCode("428913")).build();
+        EnrolActivity page = Robolectric.buildActivity(EnrolActivity.class).setup().get();
+        byte[] token = EnrollmentToken.newBuilder().setServer("https://collector.example:8443")
+                .setSecret(ByteString.copyFrom(new byte[32])).build().toByteArray();
+        ((TextView) page.findViewById(R.id.token)).setText("mj1." + Base64.encodeToString(token,
+                Base64.URL_SAFE | Base64.NO_PADDING | Base64.NO_WRAP));
+        page.findViewById(R.id.enrol).performClick();
+        TestApp.until("an answer", () -> ((TextView) page.findViewById(R.id.result)).getText()
+                .toString().contains("428913"));
+        return page;
     }
 
     private String look() {
