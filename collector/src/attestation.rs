@@ -4,6 +4,8 @@
 //! whose signatures and dates hold, whose leaf holds the enrolling key and names this enrolment code's
 //! challenge; whatever is missing or wrong is named, stored and shown, never passed in silence.
 
+mod status;
+
 use std::path::Path;
 
 use mingjing_proto::limits;
@@ -11,6 +13,8 @@ use x509_parser::asn1_rs::{Any, Class, FromDer as _, Tag};
 use x509_parser::prelude::{ASN1Time, X509Certificate};
 
 use crate::error::{Error, Result};
+
+pub use status::StatusList;
 
 /// How much a phone's key can be trusted not to leave it.
 #[derive(
@@ -57,6 +61,10 @@ pub enum Evidence {
     Untrusted,
     /// A certificate is not valid now.
     Expired,
+    /// The operator's status list names a certificate as revoked.
+    Revoked,
+    /// The operator's status list names a certificate as suspended.
+    Suspended,
     /// It names another challenge: it was made for another enrolment.
     Challenge,
     /// It is about another key.
@@ -80,6 +88,8 @@ impl Evidence {
             | Self::Broken
             | Self::Untrusted
             | Self::Expired
+            | Self::Revoked
+            | Self::Suspended
             | Self::Challenge
             | Self::ForeignKey => Tier::None,
         }
@@ -158,6 +168,7 @@ impl Roots {
 /// `spki` is the enrolling key, `challenge` SHA-256 of the enrolment code's secret.
 pub fn weigh(
     roots: &Roots,
+    status: &StatusList,
     chain: &[Vec<u8>],
     spki: &[u8],
     challenge: &[u8; 32],
@@ -169,11 +180,12 @@ pub fn weigh(
     if roots.is_empty() {
         return Evidence::NoRoots;
     }
-    verify(roots, chain, spki, challenge, now_ms).unwrap_or_else(|why| why)
+    verify(roots, status, chain, spki, challenge, now_ms).unwrap_or_else(|why| why)
 }
 
 fn verify(
     roots: &Roots,
+    status: &StatusList,
     chain: &[Vec<u8>],
     spki: &[u8],
     challenge: &[u8; 32],
@@ -193,6 +205,12 @@ fn verify(
     let anchored = anchor(roots, &certificates)?;
     for pair in certificates.windows(2) {
         issued_by(&pair[0], &pair[1])?;
+    }
+    let listed = certificates
+        .iter()
+        .find_map(|it| status.of(it.raw_serial()));
+    if let Some(taken_back) = listed {
+        return Err(taken_back);
     }
     let now = ASN1Time::from_timestamp(now_ms.div_euclid(1000)).map_err(|_| Evidence::Expired)?;
     // The operator's root is trusted as it stands; Google's own first root has run out.

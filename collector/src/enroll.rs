@@ -213,7 +213,12 @@ fn weigh(
     now_ms: i64,
 ) -> Result<Evidence> {
     let chain = &request.attestation_chain;
-    let evidence = attestation::weigh(&shared.attestation, chain, spki, challenge, now_ms);
+    let status = shared
+        .attestation_status
+        .read()
+        .expect("no panic while holding the list")
+        .clone();
+    let evidence = attestation::weigh(&shared.attestation, &status, chain, spki, challenge, now_ms);
     let minimum = shared.config.phones.minimum_trust;
     if evidence.tier() < minimum {
         tracing::warn!(

@@ -65,6 +65,7 @@ impl Fixture {
             audit: Audit::new("c1", clock.clone()),
             changes: Changes::default(),
             attestation: crate::attestation::Roots::default(),
+            attestation_status: RwLock::default(),
             clock: clock.clone(),
             rules: RwLock::new(Arc::new(crate::rules::RuleSet::builtin().unwrap())),
             failing: crate::cure::Failing::default(),

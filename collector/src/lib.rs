@@ -87,6 +87,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Who may attest a phone's key.
     pub attestation: attestation::Roots,
+    /// Attesting certificates that were taken back; replaced whole.
+    pub attestation_status: RwLock<Arc<attestation::StatusList>>,
     /// The rules in force; replaced whole.
     pub rules: RwLock<Arc<RuleSet>>,
     /// What operators watch.
@@ -233,6 +235,7 @@ impl Shared {
             Some(path) => attestation::Roots::load(path)?,
             None => attestation::Roots::default(),
         };
+        let status = attestation::StatusList::load(config.phones.attestation_status.as_deref())?;
         let shared = Arc::new(Self {
             config,
             db,
@@ -242,6 +245,7 @@ impl Shared {
             ca,
             clock,
             attestation,
+            attestation_status: RwLock::new(Arc::new(status)),
             rules: RwLock::new(Arc::new(rules)),
             metrics: Metrics::default(),
             failing: Failing::default(),
@@ -249,6 +253,19 @@ impl Shared {
             documents: Documents::default(),
         });
         Ok(shared)
+    }
+
+    /// Reads the list of attesting certificates that were taken back again; the one in force stays when the
+    /// new one does not load. Tells how many it lists.
+    pub fn reload_attestation_status(&self) -> Result<usize> {
+        let path = self.config.phones.attestation_status.as_deref();
+        let status = Arc::new(attestation::StatusList::load(path)?);
+        let listed = status.len();
+        *self
+            .attestation_status
+            .write()
+            .expect("no panic while holding the list") = status;
+        Ok(listed)
     }
 
     /// Reads the company's rules again, for open sessions as well; the rules in force stay when the new

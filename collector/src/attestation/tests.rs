@@ -118,7 +118,18 @@ impl Maker {
 
 impl Made {
     fn weigh(&self) -> Evidence {
-        weigh(&self.roots, &self.chain, &self.spki, &CHALLENGE, NOW_MS)
+        self.weigh_by(&StatusList::default())
+    }
+
+    fn weigh_by(&self, status: &StatusList) -> Evidence {
+        weigh(
+            &self.roots,
+            status,
+            &self.chain,
+            &self.spki,
+            &CHALLENGE,
+            NOW_MS,
+        )
     }
 }
 
@@ -265,6 +276,30 @@ fn whatever_is_missing_or_wrong_is_named_and_proves_nothing() {
     let mut made = make(Maker::default());
     made.chain[0].resize(limits::ATTESTATION_CERT_BYTES + 1, 0);
     check(&made, Evidence::Malformed, "too large");
+}
+
+#[test]
+fn a_listed_certificate_anywhere_in_the_chain_proves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.json");
+    let list = |serial: &str, status: &str| {
+        let text = format!(r#"{{"entries": {{"{serial}": {{"status": "{status}"}}}}}}"#);
+        std::fs::write(&path, text).unwrap();
+        StatusList::load(Some(&path)).unwrap()
+    };
+    let made = Maker::default().make();
+    for place in 0..made.chain.len() {
+        let certificate = parse(&made.chain[place]).unwrap();
+        let serial = hex::encode(certificate.raw_serial());
+        for (status, expected) in [
+            ("REVOKED", Evidence::Revoked),
+            ("SUSPENDED", Evidence::Suspended),
+        ] {
+            assert_eq!(made.weigh_by(&list(&serial, status)), expected, "{place}");
+            assert_eq!(expected.tier(), Tier::None);
+        }
+    }
+    assert_eq!(made.weigh_by(&list("abcdef", "REVOKED")), Evidence::Tee);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     json_log: bool,
 }
 
-/// Reads rules and lexicons anew; says what else changed and waits for a start.
+/// Reads rules, lexicons and the attestation status list anew; says what else changed and waits for a start.
 fn reload(shared: &Shared, folder: &Folder) {
     match folder.config() {
         Ok(config) => {
@@ -39,9 +39,15 @@ fn reload(shared: &Shared, folder: &Folder) {
         Ok(()) => tracing::info!("rules reloaded"),
         Err(error) => tracing::error!(%error, "rules not reloaded, the last good ones stay"),
     }
+    match shared.reload_attestation_status() {
+        Ok(listed) => tracing::info!(listed, "attestation status reloaded"),
+        Err(error) => {
+            tracing::error!(%error, "attestation status not reloaded, the last good list stays");
+        }
+    }
 }
 
-/// Serves until interrupted or terminated; a hang-up reads the rules again.
+/// Serves until interrupted or terminated; a hang-up reads the rules and the attestation status list again.
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_env("MINGJING_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));

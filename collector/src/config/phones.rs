@@ -19,6 +19,8 @@ pub struct Phones {
     pub token_hours: u16,
     /// PEM file or folder of the roots that may attest keys.
     pub attestation_roots: Option<PathBuf>,
+    /// Copy of Google's list of attesting certificates that were taken back.
+    pub attestation_status: Option<PathBuf>,
     /// The least tier that may enrol.
     pub minimum_trust: Tier,
     /// Where a phone that is set up by QR code loads the app; empty: nowhere.
@@ -39,6 +41,7 @@ pub(super) struct PhonesFile {
     certificate_days: u16,
     token_hours: u16,
     attestation_roots: String,
+    attestation_status: String,
     minimum_trust: String,
     apk_url: String,
     apk_file: String,
@@ -102,6 +105,7 @@ impl PhonesFile {
             certificate_days: self.certificate_days,
             token_hours: self.token_hours,
             attestation_roots: path(self.attestation_roots),
+            attestation_status: path(self.attestation_status),
             minimum_trust,
             apk_url: self.apk_url,
             apk_file: path(self.apk_file),

@@ -8,7 +8,10 @@ use mingjing_proto::chain::sha256;
 use mingjing_tests::clock::SimClock;
 use mingjing_tests::harness::{Collector, Entered, SETTINGS};
 use mingjing_tests::raw;
-use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    SerialNumber,
+};
 
 const OID: [u64; 10] = [1, 3, 6, 1, 4, 1, 11129, 2, 1, 17];
 
@@ -31,6 +34,7 @@ impl Maker {
         params
             .distinguished_name
             .push(DnType::CommonName, "attestation root");
+        params.serial_number = Some(SerialNumber::from(0xc357_u64));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&key).unwrap();
         Self {
@@ -65,9 +69,11 @@ impl Maker {
 async fn start(dir: &Path, maker: &Maker, minimum: &str) -> (Collector, Entered) {
     let roots = dir.join("roots.pem");
     std::fs::write(&roots, &maker.root_pem).unwrap();
+    std::fs::write(dir.join("status.json"), r#"{"entries": {}}"#).unwrap();
     let phones = format!(
-        "[phones]\nattestation_roots = \"{}\"\nminimum_trust = \"{minimum}\"",
-        roots.display()
+        "[phones]\nattestation_roots = \"{}\"\nattestation_status = \"{}\"\nminimum_trust = \"{minimum}\"",
+        roots.display(),
+        dir.join("status.json").display()
     );
     let settings = SETTINGS.replace("[phones]", &phones);
     let clock = Arc::new(SimClock::real());
@@ -109,6 +115,37 @@ async fn an_attested_key_shows_its_tier_and_a_borrowed_attestation_shows_why_not
         let token = collector.token(&holder).await.unwrap();
         raw::enroll_attested(&token, &key, chain).await.unwrap();
         assert_eq!(newest(&collector).await, ("none".into(), expected.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_listed_proves_nothing_once_the_list_is_read_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let maker = Maker::new();
+    let (collector, holder) = start(dir.path(), &maker, "none").await;
+    let key = KeyPair::generate().unwrap();
+    for (list, read, evidence) in [
+        (r#"{"entries": {}}"#, true, "tee"),
+        (
+            r#"{"entries": {"c357": {"status": "REVOKED"}}}"#,
+            true,
+            "revoked",
+        ),
+        ("half a li", false, "revoked"),
+        (
+            r#"{"entries": {"c357": {"status": "SUSPENDED"}}}"#,
+            true,
+            "suspended",
+        ),
+    ] {
+        collector.clock().jump(1000);
+        std::fs::write(dir.path().join("status.json"), list).unwrap();
+        let reloaded = collector.shared.reload_attestation_status();
+        assert_eq!(reloaded.is_ok(), read, "{list}");
+        let token = collector.token(&holder).await.unwrap();
+        let chain = maker.attest(&key, &token);
+        raw::enroll_attested(&token, &key, chain).await.unwrap();
+        assert_eq!(newest(&collector).await.1, evidence, "{list}");
     }
 }
 
