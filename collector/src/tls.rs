@@ -1,9 +1,10 @@
 //! Server TLS: three listeners' settings and the accept loop that hands out finished streams.
 //!
 //! Invariants: TLS 1.3 with ring only, no tickets; each handshake has its own task, a deadline and a
-//! place in a bounded number, which a phone keeps until its session has begun, so that who can't be
-//! served yet waits unaccepted and costs nothing; only streams whose handshake is done reach gRPC; an expired client
-//! certificate is accepted on the enrolment listener alone, for 90 days, and marked as such.
+//! place in a bounded number, which a phone keeps until its session has begun; who can't be served yet
+//! waits in turn, unread, and costs no more than a socket; only streams whose handshake is done reach
+//! gRPC; an expired client certificate is accepted on the enrolment listener alone, for 90 days, and
+//! marked as such.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,9 +24,10 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
     SignatureScheme,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::error::Elapsed;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,9 @@ use crate::error::{Error, Result};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long after its handshake a connection keeps its place at most.
 const SETTLING: Duration = Duration::from_secs(2);
+/// Connections that wait for a place. The system's own queue is no place to wait: once it is full, what
+/// phones send is dropped, and they say it again only after seconds.
+const WAITING: usize = 8192;
 /// Connections the system may keep for us until they are accepted; it has a limit of its own.
 const BACKLOG: u32 = 4096;
 /// How long after its end a client certificate may still renew (wire.md §7).
@@ -283,13 +288,14 @@ pub fn accept(
     let (sender, receiver) = mpsc::channel(handshakes);
     let acceptor = TlsAcceptor::from(config);
     let places = Arc::new(Semaphore::new(handshakes));
+    let waiting = Arc::new(Semaphore::new(WAITING));
     tokio::spawn(async move {
         loop {
-            let place = tokio::select! {
+            let waits = tokio::select! {
                 () = stop.cancelled() => return,
-                place = places.clone().acquire_owned() => place,
+                waits = waiting.clone().acquire_owned() => waits,
             };
-            let Ok(place) = place else { return };
+            let Ok(waits) = waits else { return };
             let (tcp, address) = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {
@@ -305,8 +311,24 @@ pub fn accept(
             let acceptor = acceptor.clone();
             let sender = sender.clone();
             let refused = refused.clone();
+            let places = places.clone();
+            let stop = stop.clone();
             tokio::spawn(async move {
                 drop(tcp.set_nodelay(true));
+                let place = tokio::select! {
+                    () = stop.cancelled() => return,
+                    place = turn(&tcp, places) => place,
+                };
+                drop(waits);
+                let place = match place {
+                    Ok(Some(place)) => place,
+                    Ok(None) => return,
+                    Err(_) => {
+                        refused.inc();
+                        tracing::info!(%address, "a connection said nothing");
+                        return;
+                    }
+                };
                 let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
                 let inner = match handshake {
                     Ok(Ok(inner)) => inner,
@@ -343,4 +365,26 @@ pub fn accept(
         }
     });
     receiver
+}
+
+/// A place for a connection once it has something to say and its turn has come; none when it is gone by
+/// then.
+async fn turn(
+    tcp: &TcpStream,
+    places: Arc<Semaphore>,
+) -> std::result::Result<Option<OwnedSemaphorePermit>, Elapsed> {
+    if tokio::time::timeout(HANDSHAKE, tcp.readable())
+        .await?
+        .is_err()
+    {
+        return Ok(None);
+    }
+    let Ok(place) = places.acquire_owned().await else {
+        return Ok(None);
+    };
+    // Who gave up while waiting is not worth a handshake.
+    let state = tcp.ready(Interest::READABLE).await;
+    Ok(state
+        .is_ok_and(|state| !state.is_read_closed())
+        .then_some(place))
 }

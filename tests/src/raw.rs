@@ -116,7 +116,8 @@ pub async fn channel(server: &str, connector: TlsConnector) -> anyhow::Result<Ch
     let address = format!("127.0.0.1:{}", uri.port_u16().context("a port")?);
     // The scheme tells tonic's HTTP/2 what it speaks; TLS is ours.
     let endpoint = Endpoint::from_shared(server.replacen("https", "http", 1))?
-        .connect_timeout(Duration::from_secs(10));
+        // As long as the agent waits.
+        .connect_timeout(Duration::from_secs(20));
     let service = tower::service_fn(move |_: Uri| {
         let (connector, address) = (connector.clone(), address.clone());
         async move {
