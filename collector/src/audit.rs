@@ -192,9 +192,11 @@ impl Audit {
         actions: [&str; 2],
         limit: i64,
     ) -> Result<Vec<(String, Placed)>> {
+        // SQLite prepares a statement anew at every execution when its limit is a bare parameter.
         let rows = sqlx::query(
             "select collector, seq, at_ms, actor, action, subject, detail, link from audit
-             where subject = $1 and action in ($2, $3) order by at_ms desc, seq desc limit $4",
+             where subject = $1 and action in ($2, $3)
+             order by at_ms desc, seq desc limit cast($4 as bigint)",
         )
         .bind(subject)
         .bind(actions[0])

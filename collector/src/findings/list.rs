@@ -169,10 +169,12 @@ pub async fn changed_since(
     since_ms: i64,
     limit: i64,
 ) -> Result<Vec<Finding>> {
+    // SQLite prepares a statement anew at every execution when its limit is a bare parameter.
     let mut found: Vec<Finding> = sqlx::query(
         "select finding, account, person, department, rule, rule_set, level, kind, direction, at_ms,
          created_ms, state, assignee, changed_ms from findings
-         where person = $1 and changed_ms >= $2 order by changed_ms desc, finding limit $3",
+         where person = $1 and changed_ms >= $2
+         order by changed_ms desc, finding limit cast($3 as bigint)",
     )
     .bind(person)
     .bind(since_ms)
