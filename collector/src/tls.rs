@@ -40,8 +40,8 @@ use crate::error::{Error, Result};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long after its handshake a connection keeps its place at most.
 const SETTLING: Duration = Duration::from_secs(2);
-/// Connections that wait for a place. The system's own queue is no place to wait: once it is full, what
-/// phones send is dropped, and they say it again only after seconds.
+/// Connections that wait for a place, at most. The system's own queue is no place to wait: once it is full,
+/// what phones send is dropped, and they say it again only after seconds.
 const WAITING: usize = 8192;
 /// Connections the system may keep for us until they are accepted; it has a limit of its own.
 const BACKLOG: u32 = 4096;
@@ -276,6 +276,14 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+/// How many may wait at one listener: a part of the files this process may open, so that whoever floods
+/// every listener leaves enough to sessions and the database.
+fn waiting() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let part = files.unwrap_or(u64::MAX) / 8;
+    usize::try_from(part).unwrap_or(WAITING).min(WAITING)
+}
+
 /// Accepts connections until `stop`; finished streams come out of the returned channel.
 pub fn accept(
     listener: TcpListener,
@@ -288,7 +296,7 @@ pub fn accept(
     let (sender, receiver) = mpsc::channel(handshakes);
     let acceptor = TlsAcceptor::from(config);
     let places = Arc::new(Semaphore::new(handshakes));
-    let waiting = Arc::new(Semaphore::new(WAITING));
+    let waiting = Arc::new(Semaphore::new(waiting()));
     tokio::spawn(async move {
         loop {
             let waits = tokio::select! {
