@@ -381,12 +381,10 @@ async fn turn(
     tcp: &TcpStream,
     places: Arc<Semaphore>,
 ) -> std::result::Result<Option<OwnedSemaphorePermit>, Elapsed> {
-    if tokio::time::timeout(HANDSHAKE, tcp.readable())
-        .await?
-        .is_err()
-    {
+    // Looking is the only proof: a new socket may be called readable before anything came.
+    let Ok(1..) = tokio::time::timeout(HANDSHAKE, tcp.peek(&mut [0])).await? else {
         return Ok(None);
-    }
+    };
     let Ok(place) = places.acquire_owned().await else {
         return Ok(None);
     };

@@ -145,3 +145,27 @@ async fn silent_connections_give_their_places_back() {
     let (_session, _) = phones[0].open().await.unwrap();
     drop((mute, idle));
 }
+
+/// Who has connected and not even begun TLS keeps nobody out, however many there are.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_take_no_place() {
+    let settings = "[limits]\nhandshakes = 2\n";
+    let scene = Scene::start_with("", settings).await.unwrap();
+    let phone = scene.phone().await.unwrap();
+    let (_, port) = phone.session_server.rsplit_once(':').unwrap();
+    let port = port.trim_end_matches('/').parse().unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..50 {
+        let connected = tokio::net::TcpStream::connect(("127.0.0.1", port)).await;
+        silent.push(connected.unwrap());
+    }
+    let began = now();
+    let (_session, _) = phone.open().await.unwrap();
+    // They are thrown out after ten seconds.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(silent);
+}
