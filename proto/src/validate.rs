@@ -125,8 +125,14 @@ pub fn deflate(epoch: u64, frames: Vec<pb::RecordFrame>) -> pb::Batch {
 
 /// One last block, not compressed (RFC 1951 §3.2.4).
 fn stored(length: u16, bytes: &[u8]) -> Vec<u8> {
-    let header = [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes()];
-    [&header.concat(), bytes].concat()
+    let complement = !length;
+    [
+        &[1],
+        &length.to_le_bytes()[..],
+        &complement.to_le_bytes(),
+        bytes,
+    ]
+    .concat()
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
